@@ -53,6 +53,8 @@ type ItemResult struct {
 	Output    string `json:"output"`
 	Extracted string `json:"extracted"`
 	Correct   bool   `json:"correct"`
+	NoAnswer  bool   `json:"no_answer,omitempty"`
+	Several   bool   `json:"several,omitempty"`
 	// Finish is "stop" or "length".
 	Finish string `json:"finish"`
 }
@@ -65,10 +67,10 @@ func (r Result) Accuracy() float64 {
 	return float64(r.Correct) / float64(r.N)
 }
 
-// Run asks the session every item of the set and judges the answers; done, if not nil, is told how many are finished.
+// Run asks the generator every item of the set and judges the answers; done, if not nil, is told how many are finished.
 // An item that the engine cannot answer fails the run with ErrGeneration: a score over fewer items than asked would
 // not be comparable. engine.ErrUnusable comes through as it is.
-func Run(ctx context.Context, s engine.Session, set *task.Set, done func(n int)) (*Result, error) {
+func Run(ctx context.Context, g engine.Generator, set *task.Set, done func(n int)) (*Result, error) {
 	t := set.Task
 	grader, err := grade.Get(t.Grader)
 	if err != nil {
@@ -79,7 +81,12 @@ func Run(ctx context.Context, s engine.Session, set *task.Set, done func(n int))
 		requests[i] = engine.Request{ID: it.ID, Prompt: it.Prompt, MaxTokens: t.MaxTokens}
 	}
 	start := time.Now()
-	completions, err := s.Generate(ctx, requests, done)
+	finished := 0
+	completions, err := g.Generate(ctx, requests, func(int, engine.Completion) {
+		if finished++; done != nil {
+			done(finished)
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("task %s: %w", t.Name, err)
 	}
@@ -90,7 +97,7 @@ func Run(ctx context.Context, s engine.Session, set *task.Set, done func(n int))
 		Task: t.Name, Split: set.Split, Source: set.Source, Grader: t.Grader,
 		Prompt: t.Prompt, PromptHash: set.PromptHash, ItemsHash: set.ItemsHash,
 		Dataset: t.Dataset, Revision: t.Revision, Total: set.Total, MaxTokens: t.MaxTokens,
-		N: len(set.Items), Items: make([]ItemResult, len(set.Items)), Engine: s.Info(),
+		N: len(set.Items), Items: make([]ItemResult, len(set.Items)), Engine: g.Info(),
 	}
 	for i, c := range completions {
 		it := set.Items[i]
@@ -98,7 +105,7 @@ func Run(ctx context.Context, s engine.Session, set *task.Set, done func(n int))
 			return nil, fmt.Errorf("task %s: %w for item %s: %s", t.Name, ErrGeneration, it.ID, c.Error)
 		}
 		v := grader.Grade(it.Question(), c.Text)
-		r.Items[i] = ItemResult{ID: it.ID, Output: c.Text, Extracted: v.Extracted, Correct: v.Correct, Finish: c.Finish}
+		r.Items[i] = ItemResult{ID: it.ID, Output: c.Text, Extracted: v.Extracted, Correct: v.Correct, NoAnswer: v.NoAnswer, Several: v.Several, Finish: c.Finish}
 		r.count(v, c.Finish)
 	}
 	r.Seconds = time.Since(start).Seconds()

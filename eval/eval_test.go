@@ -22,7 +22,7 @@ type session struct {
 	short   bool
 }
 
-func (s session) Generate(_ context.Context, reqs []engine.Request, done func(int)) ([]engine.Completion, error) {
+func (s session) Generate(_ context.Context, reqs []engine.Request, each func(int, engine.Completion)) ([]engine.Completion, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
@@ -32,8 +32,8 @@ func (s session) Generate(_ context.Context, reqs []engine.Request, done func(in
 			return nil, fmt.Errorf("max tokens %d", r.MaxTokens)
 		}
 		out = append(out, s.answers[r.Prompt])
-		if done != nil {
-			done(i + 1)
+		if each != nil {
+			each(i, out[i])
 		}
 	}
 	if s.short {

@@ -21,7 +21,7 @@ var (
 	stepProbe    = Step{"probe", 2}
 	stepSearch   = Step{"search", 2}
 	stepMerge    = Step{"merge", 1}
-	stepEvaluate = Step{"evaluate", 1}
+	stepEvaluate = Step{"evaluate", 2}
 	stepGate     = Step{"gate", 1}
 	stepPublish  = Step{"publish", 1}
 	stepReport   = Step{"report", 1}

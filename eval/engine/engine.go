@@ -27,6 +27,8 @@ var (
 	ErrUnsupportedModel = gguf.ErrUnsupported
 	// ErrCrashed is returned when the engine's process died twice in a row; the text ends in the tail of its log.
 	ErrCrashed = errors.New("the engine's process died")
+	// ErrCannotSwap is returned by Swap where the weights belong to somebody else: a server that others started.
+	ErrCannotSwap = errors.New("the engine cannot change its weights")
 	// ErrClosed is returned by the methods of a closed session.
 	ErrClosed = errors.New("engine session is closed")
 )
@@ -88,16 +90,22 @@ type Info struct {
 	LiveSwap bool `json:"live_swap"`
 }
 
+// Generator answers prompts.
+type Generator interface {
+	// Generate answers requests in their order. each (if not nil) gets every completion once, with the index of its
+	// request, as soon as it is there and never two at a time, so that what was answered can be kept even when the
+	// call fails later. A prompt that cannot be answered gets FinishError and does not fail the others. Generate
+	// returns ErrUnusable when logits are NaN, and ctx's error soon after ctx ends.
+	Generate(ctx context.Context, reqs []Request, each func(i int, c Completion)) ([]Completion, error)
+	Info() Info
+}
+
 // Session is a loaded model. Its methods may be called from several goroutines; they run one after another.
 type Session interface {
-	// Generate answers requests in their order, calling done (if not nil) with the number of finished ones. A prompt
-	// that cannot be answered gets FinishError and does not fail the others. It returns ErrUnusable when logits are
-	// NaN, and ctx's error soon after ctx ends.
-	Generate(ctx context.Context, reqs []Request, done func(n int)) ([]Completion, error)
+	Generator
 	// Swap replaces all weights; names and shapes must be those the session was opened with. After an error the
-	// weights are undefined until a Swap succeeds.
+	// weights are undefined until a Swap succeeds. It returns ErrCannotSwap where the engine has no way to do it.
 	Swap(ctx context.Context, w Weights) error
-	Info() Info
 	// Close ends the engine's process and frees its memory. A second call does nothing.
 	Close() error
 }

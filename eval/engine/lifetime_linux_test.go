@@ -87,7 +87,7 @@ func TestCloseEndsARunningCall(t *testing.T) {
 	began, ended := make(chan struct{}), make(chan error)
 	go func() {
 		first := true
-		_, err := s.Generate(t.Context(), reqs, func(int) {
+		_, err := s.Generate(t.Context(), reqs, func(int, Completion) {
 			if first {
 				first = false
 				close(began)

@@ -231,7 +231,7 @@ func (s *session) closedOr(err error) error {
 }
 
 // Generate implements Session.
-func (s *session) Generate(ctx context.Context, reqs []Request, done func(n int)) ([]Completion, error) {
+func (s *session) Generate(ctx context.Context, reqs []Request, each func(i int, c Completion)) ([]Completion, error) {
 	if err := s.acquire(ctx); err != nil {
 		return nil, err
 	}
@@ -242,6 +242,9 @@ func (s *session) Generate(ctx context.Context, reqs []Request, done func(n int)
 	for i, r := range reqs {
 		if len(r.Prompt) > maxPrompt {
 			out[i] = Completion{Finish: FinishError, Error: fmt.Sprintf("the prompt has %d bytes, allowed are %d", len(r.Prompt), maxPrompt)}
+			if each != nil {
+				each(i, out[i])
+			}
 			continue
 		}
 		index = append(index, i)
@@ -249,22 +252,22 @@ func (s *session) Generate(ctx context.Context, reqs []Request, done func(n int)
 	}
 	finished := make([]bool, len(reqs))
 	count := len(reqs) - len(index)
-	each := func(r wire.Reply) {
+	reply := func(r wire.Reply) {
 		c := r.Completion
 		if c == nil || c.Index < 0 || c.Index >= len(index) {
 			return // counted as missing below
 		}
 		i := index[c.Index]
-		out[i] = Completion{Text: c.Text, Tokens: c.Tokens, Finish: c.Finish, PromptTokens: c.PromptTokens, Error: c.Error}
 		if finished[i] {
 			return // again, after a restart
 		}
+		out[i] = Completion{Text: c.Text, Tokens: c.Tokens, Finish: c.Finish, PromptTokens: c.PromptTokens, Error: c.Error}
 		finished[i] = true
-		if count++; done != nil {
-			done(count)
+		if count++; each != nil {
+			each(i, out[i])
 		}
 	}
-	r, err := s.call(ctx, each, append(send, wire.Request{Kind: wire.Generate})...)
+	r, err := s.call(ctx, reply, append(send, wire.Request{Kind: wire.Generate})...)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("generate: %w", err)

@@ -244,12 +244,12 @@ func TestCrashRecovers(t *testing.T) {
 	checkGreedy(t, s, cases)
 
 	reqs, killed := requests(cases), false // while it generates
-	last := 0
-	got, err := s.Generate(t.Context(), reqs, func(n int) {
-		if n != last+1 {
-			t.Errorf("progress went from %d to %d", last, n)
+	told := map[int]bool{}
+	got, err := s.Generate(t.Context(), reqs, func(i int, c Completion) {
+		if told[i] || c.Text != cases[i].Text {
+			t.Errorf("completion %d is told as %q, told before: %v", i, c.Text, told[i])
 		}
-		last = n
+		told[i] = true
 		if !killed {
 			killed = true
 			kill()
@@ -257,6 +257,9 @@ func TestCrashRecovers(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(told) != len(cases) {
+		t.Errorf("%d of %d completions were told", len(told), len(cases))
 	}
 	for i, c := range got {
 		if c.Text != cases[i].Text {
@@ -281,7 +284,7 @@ func TestCancel(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err := s.Generate(ctx, reqs, func(int) { cancel() })
+	_, err := s.Generate(ctx, reqs, func(int, Completion) { cancel() })
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("cancelled: %v", err)
 	}
