@@ -76,7 +76,7 @@ func TestRun(t *testing.T) {
 	if r.Accuracy() != 0.5 || r.Engine.Engine != "table" || r.ItemsHash != "i" || r.PromptHash != "p" {
 		t.Errorf("%+v", r)
 	}
-	want := eval.ItemResult{ID: "FPB/test/b", Output: " yes or no", Extracted: "yes | no", Correct: true, Finish: "length"}
+	want := eval.ItemResult{ID: "FPB/test/b", Output: " yes or no", Extracted: "yes | no", Correct: true, Several: true, Finish: "length"}
 	if r.Items[1] != want {
 		t.Errorf("item %+v, want %+v", r.Items[1], want)
 	}
