@@ -114,8 +114,12 @@ type Session interface {
 type Options struct {
 	// Lanes are contexts that compute in parallel (default: the number of cores, at most 8).
 	Lanes int
-	// Slots are sequences decoded together in one lane (default 4).
+	// Slots are sequences decoded together in one lane (default 4; 16 for models whose weights are larger than a
+	// processor's caches, so that each reading of them serves more sequences).
 	Slots int
+	// CacheBytes bounds the keys and values of all lanes' sequences: for long prompts and completions there are fewer
+	// slots, then fewer lanes (default: half of what the machine or container has beside the weights).
+	CacheBytes int64
 	// Threads of a lane (default 1; more only pay on idle cores).
 	Threads int
 	// Context is the number of positions of a sequence, prompt included (default: the model's, at most 4096).

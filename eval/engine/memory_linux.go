@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -110,4 +112,19 @@ func (m *memory) close() {
 		m.data = nil
 	}
 	_ = m.fd.Close()
+}
+
+// cacheBytes is the default bound of the caches beside so many bytes of weights: half of the machine's memory that is
+// then left, or of its container's, in whole GiB so that it does not change from one start of a machine to the next. It
+// is at least 1 GiB, and does not follow what other programs use: it decides how many sequences share a batch.
+func cacheBytes(weights int64) int64 {
+	var i unix.Sysinfo_t
+	_ = unix.Sysinfo(&i) // fails never, and a total of 0 gives the least bound
+	total := int64(i.Totalram) * int64(i.Unit)
+	if b, err := os.ReadFile("/sys/fs/cgroup/memory.max"); err == nil {
+		if limit, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil { // or "max"
+			total = min(total, limit)
+		}
+	}
+	return max(1, (total-weights)/2>>30) << 30
 }

@@ -28,7 +28,9 @@ const (
 )
 
 const (
-	defaultSlots   = 4
+	smallSlots     = 4
+	largeSlots     = 16
+	largeModel     = 64 << 20 // bytes of weights that no longer stay in the processor's caches
 	defaultContext = 4096
 	maxLanes       = 8
 	maxPrompt      = 8 << 20 // bytes
@@ -85,7 +87,7 @@ func open(ctx context.Context, dir string, w Weights, o Options, live bool) (_ *
 	if err != nil {
 		return nil, err
 	}
-	s := &session{lock: make(chan struct{}, 1), closed: make(chan struct{}), model: m, mem: mem, log: o.Log, load: settings(o, m, lib.Dir)}
+	s := &session{lock: make(chan struct{}, 1), closed: make(chan struct{}), model: m, mem: mem, log: o.Log, load: settings(o, m, file.Size, lib.Dir)}
 	s.lock <- struct{}{}
 	defer func() {
 		if err != nil {
@@ -108,19 +110,26 @@ func open(ctx context.Context, dir string, w Weights, o Options, live bool) (_ *
 	return s, nil
 }
 
-// settings fills in the defaults.
-func settings(o Options, m *gguf.Model, libDir string) wire.LoadModel {
-	or := func(v, def int) int {
-		if v > 0 {
-			return v
-		}
-		return def
+// settings fills in the defaults for a model of so many bytes.
+func settings(o Options, m *gguf.Model, size int64, libDir string) wire.LoadModel {
+	slots := smallSlots
+	if size > largeModel {
+		slots = largeSlots
 	}
 	return wire.LoadModel{
 		LibDir: libDir, Vocab: m.Config.Vocab, Prompting: *m.Prompting,
-		Lanes: or(o.Lanes, min(runtime.NumCPU(), maxLanes)), Slots: or(o.Slots, defaultSlots), Threads: or(o.Threads, 1),
-		Context: min(or(o.Context, defaultContext), m.Config.Positions), Batch: batchTokens, MicroBatch: microBatchTokens,
+		Lanes: orElse(o.Lanes, min(runtime.NumCPU(), maxLanes)), Slots: orElse(o.Slots, slots), Threads: orElse(o.Threads, 1),
+		Context: min(orElse(o.Context, defaultContext), m.Config.Positions), Batch: batchTokens, MicroBatch: microBatchTokens,
+		// keys and values, 4 bytes each
+		PositionBytes: 2 * 4 * int64(m.Config.Layers*m.Config.KVHeads*m.Config.HeadDim), CacheBytes: orElse(o.CacheBytes, cacheBytes(size)),
 	}
+}
+
+func orElse[T int | int64](v, def T) T {
+	if v > 0 {
+		return v
+	}
+	return def
 }
 
 func describe(l wire.LoadModel, lib *install.Installation, kernels string) Info {
@@ -134,7 +143,8 @@ func describe(l wire.LoadModel, lib *install.Installation, kernels string) Info 
 			"package": lib.Package + "@" + lib.Version, "binding": "yzma " + lib.Yzma, "platform": lib.Platform, "kernels": kernels,
 			"lanes": strconv.Itoa(l.Lanes), "slots": strconv.Itoa(l.Slots), "threads": strconv.Itoa(l.Threads),
 			"context": strconv.Itoa(l.Context), "batch": strconv.Itoa(l.Batch), "micro_batch": strconv.Itoa(l.MicroBatch),
-			"kv_cache": "F32", "flash_attention": "off", "end_tokens": strings.Join(ends, ","),
+			"cache_mib": strconv.FormatInt(l.CacheBytes>>20, 10),
+			"kv_cache":  "F32", "flash_attention": "off", "end_tokens": strings.Join(ends, ","),
 		},
 	}
 }

@@ -64,7 +64,7 @@ func (m *model) prepare(i int, p wire.Prompt) (*job, error) {
 	case len(ids) == 0:
 		return j, errors.New("the prompt is empty")
 	case len(ids) >= m.o.Context:
-		return j, fmt.Errorf("the prompt has %d tokens, the context %d: use a larger context or a shorter prompt", len(ids), m.o.Context)
+		return j, fmt.Errorf("the prompt has %d tokens, the context %d: use a model with a longer context, another prompt preset, or leave the task out", len(ids), m.o.Context)
 	}
 	j.max = min(j.max, m.o.Context-len(ids))
 	return j, nil

@@ -16,17 +16,18 @@ import (
 // errNaN means that the weights give no usable logits.
 var errNaN = errors.New("logits are not numbers")
 
-// lane is one llama.cpp context: a cache for Slots sequences that are decoded together, used by one goroutine.
+// lane is one llama.cpp context: a cache for some sequences that are decoded together, used by one goroutine.
 type lane struct {
 	m     *model
+	slots int
 	ctx   native.Context
 	mem   native.Memory
 	batch native.Batch
 }
 
-func newLane(m *model, seqLen int) (*lane, error) {
+func newLane(m *model, slots, seqLen int) (*lane, error) {
 	p := native.ContextDefaultParams()
-	p.NCtx, p.NSeqMax = uint32(seqLen*m.o.Slots), uint32(m.o.Slots)
+	p.NCtx, p.NSeqMax = uint32(seqLen*slots), uint32(slots)
 	p.NBatch, p.NUbatch = uint32(m.o.Batch), uint32(m.o.MicroBatch)
 	p.NThreads, p.NThreadsBatch = int32(m.o.Threads), int32(m.o.Threads)
 	p.FlashAttentionType = native.FlashAttentionTypeDisabled // costs 2.5e-3 in the logits
@@ -34,14 +35,14 @@ func newLane(m *model, seqLen int) (*lane, error) {
 	p.KVUnified = 0
 	ctx, err := native.InitFromModel(m.handle, p)
 	if err != nil {
-		return nil, fmt.Errorf("make a context of %d sequences of %d positions (is there enough memory?): %w", m.o.Slots, seqLen, err)
+		return nil, fmt.Errorf("make a context of %d sequences of %d positions (is there enough memory?): %w", slots, seqLen, err)
 	}
 	mem, err := native.GetMemory(ctx)
 	if err != nil {
 		_ = native.Free(ctx)
 		return nil, err
 	}
-	return &lane{m: m, ctx: ctx, mem: mem, batch: native.BatchInit(int32(m.o.Batch), 0, 1)}, nil
+	return &lane{m: m, slots: slots, ctx: ctx, mem: mem, batch: native.BatchInit(int32(m.o.Batch), 0, 1)}, nil
 }
 
 func (l *lane) close() {
@@ -85,7 +86,8 @@ type job struct {
 
 // slot is one sequence of a lane.
 type slot struct {
-	job    *job // nil: idle
+	job    *job    // nil: idle
+	cached []int32 // prompt whose keys and values the cache still holds, from the job before
 	feed   []int32
 	pos    int
 	row    int32 // batch entry whose logits give the next token, -1 for none
@@ -98,7 +100,7 @@ func (l *lane) run(ctx context.Context, jobs []*job, finished func(wire.Completi
 	if err := l.reset(); err != nil {
 		return err
 	}
-	slots := make([]slot, l.m.o.Slots)
+	slots := make([]slot, l.slots)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -107,10 +109,9 @@ func (l *lane) run(ctx context.Context, jobs []*job, finished func(wire.Completi
 		for i := range slots {
 			s := &slots[i]
 			if s.job == nil && len(jobs) > 0 {
-				if _, err := native.MemorySeqRm(l.mem, native.SeqId(i), -1, -1); err != nil {
+				if err := l.begin(s, native.SeqId(i), jobs[0]); err != nil {
 					return err
 				}
-				*s = slot{job: jobs[0], feed: jobs[0].ids}
 				jobs = jobs[1:]
 			}
 			if err := l.fill(s, native.SeqId(i)); err != nil {
@@ -129,6 +130,30 @@ func (l *lane) run(ctx context.Context, jobs []*job, finished func(wire.Completi
 			}
 		}
 	}
+}
+
+// begin gives a job to a slot. The cache keeps what the prompt has in common with the slot's last one: prompts of a
+// task begin with the same words, few-shot examples above all, which are thus computed once a slot and not once a job.
+func (l *lane) begin(s *slot, id native.SeqId, j *job) error {
+	keep := common(s.cached, j.ids[:len(j.ids)-1]) // the last token is computed anew, for its logits
+	if ok, err := native.MemorySeqRm(l.mem, id, native.Pos(keep), -1); err != nil {
+		return err
+	} else if !ok {
+		return fmt.Errorf("sequence %d cannot be cut at position %d", id, keep)
+	}
+	*s = slot{job: j, cached: j.ids, feed: j.ids[keep:], pos: keep}
+	return nil
+}
+
+// common is the length of the longest common prefix.
+func common(a, b []int32) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
 }
 
 // fill adds what the slot has to feed to the batch, as far as there is room.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"math"
 	"testing"
+
+	"mergebot/eval/engine/wire"
 )
 
 func TestCutStop(t *testing.T) {
@@ -39,6 +41,43 @@ func TestArgmax(t *testing.T) {
 	for _, x := range [][]float32{{nan, 1}, {1, nan}, {1, inf, nan}} {
 		if _, err := argmax(x); !errors.Is(err, errNaN) {
 			t.Errorf("%v: %v", x, err)
+		}
+	}
+}
+
+func TestCommon(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b []int32
+		want int
+	}{
+		{nil, nil, 0}, {nil, []int32{1}, 0}, {[]int32{1, 2}, []int32{1, 2}, 2}, {[]int32{1, 2, 3}, []int32{1, 2}, 2}, {[]int32{1, 2, 3}, []int32{1, 4, 3}, 1},
+	} {
+		if got := common(c.a, c.b); got != c.want {
+			t.Errorf("%v and %v have %d in common, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
+
+func TestFit(t *testing.T) {
+	t.Parallel()
+	const position, gib = 1 << 20, int64(1) << 30 // a model of 7 billion parameters
+	for _, c := range []struct {
+		cache        int64
+		n            int
+		lanes, slots int
+	}{
+		{64 * gib, 512, 8, 16}, // 128 sequences of half a GiB
+		{32 * gib, 512, 8, 8},
+		{32 * gib, 4096, 8, 1},
+		{20 * gib, 4096, 5, 1},
+		{20 * gib, 512, 8, 5},
+		{1 * gib, 4096, 1, 1}, // too little: tried all the same
+		{0, 256, 1, 1},
+	} {
+		lanes, slots := fit(wire.LoadModel{Lanes: 8, Slots: 16, PositionBytes: position, CacheBytes: c.cache}, c.n)
+		if lanes != c.lanes || slots != c.slots {
+			t.Errorf("%d GiB for sequences of %d: %d lanes of %d slots, want %d of %d", c.cache/gib, c.n, lanes, slots, c.lanes, c.slots)
 		}
 	}
 }

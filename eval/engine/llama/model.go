@@ -87,13 +87,16 @@ func (m *model) freeLanes() {
 // ensure makes lanes whose sequences hold at least n positions. Caches are only as large as the prompts need, since
 // in F32 they cost a megabyte a position for a model of 7 billion parameters.
 func (m *model) ensure(n int) error {
-	if n <= m.seqLen {
+	n = (n + 255) / 256 * 256 // what llama.cpp would round to
+	lanes, slots := fit(m.o, n)
+	// Lanes that hold more will do, but not another number of them or of their slots, although there is room for it
+	// already: what is computed together must not depend on earlier calls.
+	if n <= m.seqLen && len(m.lanes) == lanes && m.lanes[0].slots == slots {
 		return nil
 	}
 	m.freeLanes()
-	n = (n + 255) / 256 * 256 // what llama.cpp would round to
-	for range m.o.Lanes {
-		l, err := newLane(m, n)
+	for range lanes {
+		l, err := newLane(m, slots, n)
 		if err != nil {
 			m.freeLanes()
 			return err
@@ -102,6 +105,15 @@ func (m *model) ensure(n int) error {
 	}
 	m.seqLen = n
 	return nil
+}
+
+// fit is how many lanes of how many slots there are for sequences of n positions: as many as asked for, fewer where
+// their caches would be larger than allowed. First lanes lose slots, then there are fewer lanes; one sequence is always
+// tried.
+func fit(o wire.LoadModel, n int) (lanes, slots int) {
+	sequences := max(1, int(o.CacheBytes/(int64(n)*o.PositionBytes)))
+	lanes = min(o.Lanes, sequences)
+	return lanes, min(o.Slots, sequences/lanes)
 }
 
 // tokenize returns a prompt's ids.

@@ -146,7 +146,7 @@ func (s *server) generate() error {
 // fresh computes logits by a second copy of the model, loaded now.
 func (s *server) fresh(ids []int32) ([]byte, error) {
 	o := s.model.o
-	o.Lanes = 1
+	o.Lanes, o.CacheBytes = 1, o.CacheBytes/int64(o.Lanes) // a lane like the others
 	m, err := load(o)
 	if err != nil {
 		return nil, err

@@ -58,7 +58,9 @@ type LoadModel struct {
 	LibDir                string
 	Vocab                 int
 	Lanes, Slots, Threads int
-	Context               int // positions of a sequence, at most
+	Context               int   // positions of a sequence, at most
+	PositionBytes         int64 // of keys and values, for one position of a sequence
+	CacheBytes            int64 // of keys and values, for all sequences of all lanes
 	Batch, MicroBatch     int
 	Prompting             gguf.Prompting
 }
