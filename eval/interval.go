@@ -17,7 +17,17 @@ var ErrUnpaired = errors.New("results are not about the same items")
 // Wilson is the 95 % score interval of a share, see grade.Wilson.
 func Wilson(correct, n int) (lo, hi float64) { return grade.Wilson(correct, n) }
 
-// Interval is a 95 % interval of a ratio.
+// StandardError is that of a share of n items, sqrt(p(1-p)/n) with p = correct/n; 0 without items. Near 0 and 1 it is
+// too small to be believed: there Wilson's interval is the one to read.
+func StandardError(correct, n int) float64 {
+	if n == 0 {
+		return 0
+	}
+	p := float64(correct) / float64(n)
+	return math.Sqrt(p * (1 - p) / float64(n))
+}
+
+// Interval is a 95 % interval of a ratio or of a difference.
 type Interval struct {
 	Lo, Hi float64
 	// Undefined is the share of resamples in which a dense accuracy was 0. They are left out; where it is more than a
@@ -83,33 +93,44 @@ func DomainRatioInterval(pairs []Pair) (Interval, error) {
 		}
 		outcomes[i] = o
 	}
+	ratios := make([]float64, len(pairs))
+	return bootstrap(outcomes, func(sums []outcome) float64 {
+		for t, x := range sums {
+			ratios[t] = ratio(float64(x.merged), float64(x.dense))
+		}
+		return DomainRatio(ratios)
+	}), nil
+}
+
+// bootstrap is the percentile interval of a statistic over resamples. It is told, per task, how many items of the
+// resample each model has right, and may answer NaN for undefined.
+func bootstrap(tasks [][]outcome, statistic func(sums []outcome) float64) Interval {
 	rng := rand.New(rand.NewPCG(bootstrapSeed, Resamples))
 	var values []float64
-	ratios := make([]float64, len(pairs))
+	sums := make([]outcome, len(tasks))
 	for range Resamples {
-		for t, o := range outcomes {
-			merged, dense := 0, 0
+		for t, o := range tasks {
+			sums[t] = outcome{}
 			for range o {
 				x := o[rng.IntN(len(o))]
-				merged += x.merged
-				dense += x.dense
+				sums[t].merged += x.merged
+				sums[t].dense += x.dense
 			}
-			ratios[t] = ratio(float64(merged), float64(dense))
 		}
-		if r := DomainRatio(ratios); !math.IsNaN(r) {
-			values = append(values, r)
+		if v := statistic(sums); !math.IsNaN(v) {
+			values = append(values, v)
 		}
 	}
 	undefined := 1 - float64(len(values))/Resamples
 	if len(values) == 0 {
-		return Interval{math.NaN(), math.NaN(), undefined}, nil
+		return Interval{math.NaN(), math.NaN(), undefined}
 	}
 	slices.Sort(values)
 	at := func(q float64) float64 { return values[int(q*float64(len(values)-1)+0.5)] }
-	return Interval{at(0.025), at(0.975), undefined}, nil
+	return Interval{at(0.025), at(0.975), undefined}
 }
 
-// outcome is 1 where a model was right.
+// outcome is 1 where a model was right; summed, the number of items that it has right.
 type outcome struct{ merged, dense int }
 
 func (p Pair) outcomes() ([]outcome, error) {

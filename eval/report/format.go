@@ -25,6 +25,14 @@ func percent(f float64) string {
 	return s
 }
 
+// points writes a difference of fractions in percentage points with two decimals, unsigned.
+func points(f float64) string {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return undefined
+	}
+	return strconv.FormatFloat(100*f, 'f', 2, 64)
+}
+
 func percentRange(low, high float64) string { return percent(low) + "–" + percent(high) }
 
 // withInterval is "95.5 % (92.0–97.1)".

@@ -25,7 +25,8 @@ const (
 	maxSampleText = 400
 )
 
-// HTML writes the page: one file without scripts, links or anything to load. Its content policy
+// HTML writes the page: one file without scripts or anything to load, and without links but those to
+// the item pages beside it, where Items says that there are some. Its content policy
 // lets a browser do nothing but apply the style sheet inside, which is named by its hash, so that
 // even a text that slipped through the escaping could neither run nor fetch.
 func HTML(w io.Writer, r Report) error {
@@ -33,12 +34,11 @@ func HTML(w io.Writer, r Report) error {
 	if err != nil {
 		return fmt.Errorf("parse the report's page: %w", err)
 	}
-	hash := sha256.Sum256([]byte(pageCSS))
 	var page bytes.Buffer
 	err = t.Execute(&page, view{
 		Report: r,
 		CSS:    template.CSS(pageCSS),
-		Policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; base-uri 'none'; form-action 'none'",
+		Policy: policy(pageCSS, ""),
 	})
 	if err != nil {
 		return fmt.Errorf("render report.html: %w", err)
@@ -47,6 +47,20 @@ func HTML(w io.Writer, r Report) error {
 		return fmt.Errorf("write report.html: %w", err)
 	}
 	return nil
+}
+
+// policy is a page's Content-Security-Policy: the one style sheet inside and, if there is one, the
+// one script, each named by its hash; nothing else.
+func policy(css, script string) string {
+	source := func(text string) string {
+		hash := sha256.Sum256([]byte(text))
+		return "'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'"
+	}
+	p := "default-src 'none'; style-src " + source(css)
+	if script != "" {
+		p += "; script-src " + source(script)
+	}
+	return p + "; base-uri 'none'; form-action 'none'"
 }
 
 // view is what the page's template sees: the report and what follows from it.
@@ -59,7 +73,8 @@ type view struct {
 func (v view) PageTitle() string  { return v.title() }
 func (v view) Verdict() []string  { return headline(v.Report) }
 func (v view) Cautions() []string { return cautions(v.Report) }
-func (v view) Method() []string   { return methodNotes() }
+func (v view) Method() []string   { return methodNotes(v.Report) }
+func (v view) Alarm() string      { return v.selection() }
 
 // Roles are the columns of the score table: those that some task has a score for.
 func (v view) Roles() []Role {
@@ -92,6 +107,43 @@ func (v view) HasSamples() bool {
 	return slices.ContainsFunc(v.Domains, func(d Domain) bool {
 		return slices.ContainsFunc(d.Tasks, func(t Task) bool { return len(t.Samples) > 0 })
 	})
+}
+
+// promptText is a prompt's template and the tasks that are put with it.
+type promptText struct{ Name, Hash, Text, Tasks string }
+
+// Prompts are the distinct templates of all tasks.
+func (v view) Prompts() []promptText {
+	var out []promptText
+	for _, d := range v.Domains {
+		for _, t := range d.Tasks {
+			p := promptText{t.Protocol.Prompt, t.Protocol.PromptHash, t.Protocol.PromptText, t.Name}
+			same := func(q promptText) bool { return q.Name == p.Name && q.Hash == p.Hash && q.Text == p.Text }
+			switch i := slices.IndexFunc(out, same); {
+			case p.Text == "":
+			case i >= 0:
+				out[i].Tasks += ", " + p.Tasks
+			default:
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// ItemsLink leads to a task's items, those of one verdict only if show names it; "" where there are no
+// item pages.
+func (v view) ItemsLink(domain, task, show string) string {
+	if v.Items == 0 {
+		return ""
+	}
+	var all []taskKey
+	for _, d := range v.Domains {
+		for _, t := range d.Tasks {
+			all = append(all, taskKey{d.Name, t.Name})
+		}
+	}
+	return itemsLink(itemStems(all)[taskKey{domain, task}], show)
 }
 
 // Engines are the distinct engines of all scores: one, unless some were taken elsewhere.
@@ -237,7 +289,7 @@ func (c Coefficients) chosen() []float64 {
 func pageFuncs() template.FuncMap {
 	return template.FuncMap{
 		"percent": percent, "interval": percentRange, "number": number, "numbers": numbers, "small": small,
-		"size": size, "count": count, "seconds": seconds, "moment": moment, "short": short,
+		"size": size, "count": count, "count64": func(n int) string { return count(int64(n)) }, "points": points, "seconds": seconds, "moment": moment, "short": short,
 		"list": list, "capital": capital, "plural": plural,
 		"ratioBar":   func(i *Interval, limit float64) template.HTML { return ratioBar(*i, limit) },
 		"scoreTrack": scoreTrack,
@@ -251,6 +303,9 @@ func pageFuncs() template.FuncMap {
 		"taskVerdict": Task.verdict,
 		"comparison":  func(i *Interval) string { return i.comparison() },
 		"gateText":    Gate.text,
+		"gateReached": Gate.reached,
+		"stdErr":      Score.standardError,
+		"shown":       func(s string) template.HTML { return shown(s, maxShown) },
 		"clip":        func(s string) string { return clip(s, maxSampleText) },
 		"samples":     func(s []Sample) []Sample { return s[:min(len(s), maxSamples)] },
 		"linear":      shortLinear,

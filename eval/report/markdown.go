@@ -13,6 +13,10 @@ import (
 // escaped or in a code span: it makes no markup, no link, no mention and no reference.
 func Markdown(w io.Writer, r Report) error {
 	m := &markdown{}
+	if s := r.selection(); s != "" {
+		m.line("**⚠ %s**", plain(s))
+		m.gap()
+	}
 	m.line("## %s", plain(r.title()))
 	m.gap()
 	for i, s := range headline(r) {
@@ -70,6 +74,9 @@ func (m *markdown) scores(r Report) {
 	names := []string{"Task", ">n"}
 	for _, role := range roles {
 		names = append(names, ">"+capital(string(role))+", %")
+		if role == Single {
+			names = append(names, ">Standard error, points")
+		}
 	}
 	if ratios {
 		names = append(names, ">Ratio, %", "Against the expert")
@@ -95,10 +102,13 @@ func (m *markdown) task(t Task, roles []Role, ratios bool) {
 	}
 	cells := []string{plain(t.Name), n}
 	for _, role := range roles {
+		score, deviation := undefined, undefined
 		if s, ok := t.Score(role); ok {
-			cells = append(cells, percent(s.Accuracy)+" ("+percentRange(s.Low, s.High)+")")
-		} else {
-			cells = append(cells, undefined)
+			score, deviation = percent(s.Accuracy)+" ("+percentRange(s.Low, s.High)+")", points(s.standardError())
+		}
+		cells = append(cells, score)
+		if role == Single {
+			cells = append(cells, deviation)
 		}
 	}
 	if ratios {
@@ -120,7 +130,7 @@ func (m *markdown) gates(r Report) {
 		if !g.Passed {
 			met = "✗ not met"
 		}
-		m.line("- **%s**: %s, reached %s %%", met, plain(g.text()), percent(g.Value))
+		m.line("- **%s**: %s, %s", met, plain(g.text()), plain(g.reached()))
 	}
 	if len(r.Gates) > 0 {
 		m.gap()
@@ -153,8 +163,15 @@ func (m *markdown) comparison(c Comparison) {
 	m.head(names...)
 	for _, row := range c.Rows {
 		cells := []string{plain(row.Method)}
+		if row.Selection != "" {
+			cells[0] += " **(tuned on the reported items)**"
+		}
 		for _, cell := range row.Cells {
-			cells = append(cells, fmt.Sprintf("%s, n %d", bracketed(cell.Ratio), cell.N))
+			text := fmt.Sprintf("%s, n %d", bracketed(cell.Ratio), cell.N)
+			if cell.Ratio != nil {
+				text += ", " + cell.Ratio.comparison()
+			}
+			cells = append(cells, text)
 		}
 		m.row(cells...)
 	}

@@ -5,7 +5,7 @@
 //
 //   - the same Report gives the same bytes;
 //   - no text of a Report (a recipe, a model's output, a repository's name) becomes markup;
-//   - the page asks nothing of the network;
+//   - the page asks nothing of the network, and links to nothing but the item pages beside it;
 //   - a score is never shown without its number of items and its interval.
 //
 // Scores, rates and ratios are fractions of 1 everywhere; the writers turn them into per cent.
@@ -15,6 +15,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"time"
 )
 
@@ -65,7 +67,16 @@ type Report struct {
 	Reproduce     []string      `json:"reproduce,omitempty"` // shell commands, in order
 	Environment   []Setting     `json:"environment,omitempty"`
 	Notes         []string      `json:"notes,omitempty"` // limits that a reader must know, one sentence each
+	// Selection is [SelectionTest] where ratios and coefficients were tuned, or a gate was judged, on
+	// the items that the report scores; else "".
+	Selection string `json:"selection,omitempty"`
+	// Items is how many items of all tasks [WriteItems] put beside report.html, which then links to
+	// them; 0: there are no such pages.
+	Items int `json:"items,omitempty"`
 }
+
+// SelectionTest is the Selection of a run that tuned on what it reports.
+const SelectionTest = "test"
 
 // Tool is the program that made the report and the machine it ran on.
 type Tool struct {
@@ -120,6 +131,11 @@ type Gate struct {
 	MinScore float64 `json:"min_score,omitempty"`
 	Value    float64 `json:"value"`
 	Passed   bool    `json:"passed"`
+	Split    string  `json:"split,omitempty"`  // of the items that judged it
+	Source   string  `json:"source,omitempty"` // in words: which items these are
+	N        int     `json:"n,omitempty"`      // how many they are
+	Low      float64 `json:"low,omitempty"`    // 95 % interval of Value, where it is known
+	High     float64 `json:"high,omitempty"`
 }
 
 // Interval is a value with its 95 % interval.
@@ -158,6 +174,7 @@ type Protocol struct {
 	ItemsHash  string `json:"items_hash,omitempty"`
 	Prompt     string `json:"prompt"` // the prompt's name
 	PromptHash string `json:"prompt_hash,omitempty"`
+	PromptText string `json:"prompt_text,omitempty"` // the prompt's template, exactly
 	Grader     string `json:"grader"`
 	MaxTokens  int    `json:"max_tokens"`
 	Metric     string `json:"metric,omitempty"` // default: accuracy
@@ -173,6 +190,7 @@ type Score struct {
 	Accuracy  float64 `json:"accuracy"`
 	Low       float64 `json:"low"` // 95 % Wilson interval
 	High      float64 `json:"high"`
+	StdErr    float64 `json:"stderr"` // standard error of Accuracy, sqrt(p(1-p)/n); set by JSON
 	NoAnswer  int     `json:"no_answer"`
 	Truncated int     `json:"truncated"` // stopped by the token limit
 	Several   int     `json:"several"`   // named more than one option
@@ -188,6 +206,9 @@ type Engine struct {
 	DType   string            `json:"dtype,omitempty"`
 	Flags   map[string]string `json:"flags,omitempty"`
 }
+
+// String is the engine in one line, its flags in the order of their names.
+func (e Engine) String() string { return flags(e) }
 
 // McNemar is the exact test on the items where merged and expert differ.
 type McNemar struct {
@@ -295,8 +316,9 @@ type Comparison struct {
 
 // Row is one method's Domain-Ratios.
 type Row struct {
-	Method string `json:"method"` // such as "DPPA 80 %"
-	Cells  []Cell `json:"cells"`
+	Method    string `json:"method"` // such as "DPPA 80 %"
+	Cells     []Cell `json:"cells"`
+	Selection string `json:"selection,omitempty"` // of the run: see Report
 }
 
 // Cell is one Domain-Ratio.
@@ -341,10 +363,36 @@ func (t Task) Score(role Role) (Score, bool) {
 	return Score{}, false
 }
 
-// JSON writes report.json: indented, keys in the order of the fields, SchemaVersion filled in.
+// standardError is that of a share of n items, whatever the report says in StdErr.
+func (s Score) standardError() float64 {
+	if s.N <= 0 || s.Accuracy < 0 || s.Accuracy > 1 {
+		return 0
+	}
+	return math.Sqrt(s.Accuracy * (1 - s.Accuracy) / float64(s.N))
+}
+
+// withStandardErrors is a copy of the domains with every StdErr set.
+func withStandardErrors(domains []Domain) []Domain {
+	domains = slices.Clone(domains)
+	for i := range domains {
+		tasks := slices.Clone(domains[i].Tasks)
+		for j := range tasks {
+			tasks[j].Scores = slices.Clone(tasks[j].Scores)
+			for k := range tasks[j].Scores {
+				tasks[j].Scores[k].StdErr = tasks[j].Scores[k].standardError()
+			}
+		}
+		domains[i].Tasks = tasks
+	}
+	return domains
+}
+
+// JSON writes report.json: indented, keys in the order of the fields, SchemaVersion and the scores'
+// StdErr filled in.
 // A number that JSON cannot hold (NaN, infinity) is an error: leave an undefined ratio nil.
 func JSON(w io.Writer, r Report) error {
 	r.SchemaVersion = SchemaVersion
+	r.Domains = withStandardErrors(r.Domains)
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)

@@ -10,15 +10,22 @@ import (
 
 const tableWidth = 100
 
+// Marks of the table, each explained below it where it occurs.
+const (
+	markNoise = "≈"
+	markTuned = "!"
+)
+
 // Table writes methods against domains as the paper's Tables 5 and 6 do: Domain-Ratios in per
 // cent, and beside each its 95 % interval and number of items. Domains come in the order in which
 // the rows name them; what does not fit into 100 columns goes into a further block below. The
-// text is plain, without colour.
+// text is plain, without colour. A ratio whose interval holds 100 % and a method that was tuned on
+// what it reports are marked, and the marks explained.
 func Table(w io.Writer, rows ...Row) error {
 	var domains []string
 	label := len("Method")
 	for _, r := range rows {
-		label = max(label, width(visible(r.Method)))
+		label = max(label, width(r.label()))
 		for _, c := range r.Cells {
 			if !slices.Contains(domains, c.Domain) {
 				domains = append(domains, c.Domain)
@@ -42,6 +49,7 @@ func Table(w io.Writer, rows ...Row) error {
 		writeBlock(&b, label, rows, columns[:fit])
 		columns = columns[fit:]
 	}
+	writeLegend(&b, rows)
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("write table: %w", err)
 	}
@@ -58,6 +66,12 @@ type tableColumn struct {
 
 func newTableColumn(domain string, rows []Row) tableColumn {
 	parts := [][3]string{{"%", "95 % interval", "n"}}
+	marked := false // then every value keeps a place for the mark
+	for _, r := range rows {
+		for _, c := range r.Cells {
+			marked = marked || c.Domain == domain && c.insideNoise()
+		}
+	}
 	for _, r := range rows {
 		p := [3]string{"", "", ""}
 		for _, c := range r.Cells {
@@ -67,6 +81,12 @@ func newTableColumn(domain string, rows []Row) tableColumn {
 			p = [3]string{undefined, "", fmt.Sprint(c.N)}
 			if c.Ratio != nil {
 				p[0] = percent(c.Ratio.Value)
+				switch {
+				case c.insideNoise():
+					p[0] += markNoise
+				case marked:
+					p[0] += " "
+				}
 				p[1] = fmt.Sprintf("%5s – %5s", percent(c.Ratio.Low), percent(c.Ratio.High))
 			}
 		}
@@ -92,9 +112,30 @@ func newTableColumn(domain string, rows []Row) tableColumn {
 	return col
 }
 
+func (c Cell) insideNoise() bool { return c.Ratio != nil && c.Ratio.insideNoise() }
+
+// label is the row's first column.
+func (r Row) label() string {
+	s := visible(r.Method)
+	if r.Selection != "" {
+		s += " " + markTuned
+	}
+	return s
+}
+
+// writeLegend explains the marks that occur.
+func writeLegend(b *strings.Builder, rows []Row) {
+	if slices.ContainsFunc(rows, func(r Row) bool { return slices.ContainsFunc(r.Cells, Cell.insideNoise) }) {
+		b.WriteString(markNoise + " inside the noise: these items cannot tell the merge from its expert\n")
+	}
+	if slices.ContainsFunc(rows, func(r Row) bool { return r.Selection != "" }) {
+		b.WriteString(markTuned + " tuned on the very items scored here: too good by an unknown amount\n")
+	}
+}
+
 func writeBlock(b *strings.Builder, label int, rows []Row, columns []tableColumn) {
 	line := func(first string, texts func(tableColumn) string) {
-		s := right(visible(first), label)
+		s := right(first, label)
 		for _, c := range columns {
 			s += "   " + right(texts(c), c.width)
 		}
@@ -104,7 +145,7 @@ func writeBlock(b *strings.Builder, label int, rows []Row, columns []tableColumn
 	line("Method", func(c tableColumn) string { return c.heading })
 	line(strings.Repeat("─", label), func(c tableColumn) string { return strings.Repeat("─", c.width) })
 	for i, r := range rows {
-		line(r.Method, func(c tableColumn) string { return c.cells[i] })
+		line(r.label(), func(c tableColumn) string { return c.cells[i] })
 	}
 }
 

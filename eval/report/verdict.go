@@ -22,6 +22,8 @@ func (r Report) title() string {
 	return "Evaluation"
 }
 
+func (i Interval) insideNoise() bool { return i.Low <= 1 && i.High >= 1 }
+
 // comparison says how a ratio's interval lies to 1: the reader's first question.
 func (i Interval) comparison() string {
 	switch {
@@ -44,7 +46,7 @@ func (t Task) verdict() string {
 	}
 	m := *t.McNemar
 	if m.OnlyExpert == 0 && m.OnlyMerged == 0 {
-		return "no item differs from the expert"
+		return "inside the noise (no item differs from the expert)"
 	}
 	what := "inside the noise"
 	if m.P < noise {
@@ -54,6 +56,24 @@ func (t Task) verdict() string {
 		}
 	}
 	return fmt.Sprintf("%s (%s; %d lost, %d gained)", what, probability(m.P), m.OnlyExpert, m.OnlyMerged)
+}
+
+// selection is the warning that comes before everything else; "" where selection and reporting are
+// apart.
+func (r Report) selection() string {
+	if r.Selection == "" {
+		return ""
+	}
+	what := "This run was allowed to tune and to judge"
+	switch {
+	case r.Search != nil && len(r.Gates) > 0:
+		what = "Ratios and coefficients were tuned, and the gates judged,"
+	case r.Search != nil:
+		what = "Ratios and coefficients were tuned"
+	case len(r.Gates) > 0:
+		what = "The gates were judged"
+	}
+	return what + " on the very items that are reported here (selection: " + r.Selection + "). The scores are too good by an unknown amount and cannot be compared with others."
 }
 
 // headline is the outcome in words: what was merged, whether it holds up, gates, publication.
@@ -136,6 +156,31 @@ func (g Gate) text() string {
 	return fmt.Sprintf("%s of %s at least %s %%", what, subject, number(100*least))
 }
 
+// reached says what became of a gate, on which items, and whether chance could have turned it.
+func (g Gate) reached() string {
+	s := "reached " + percent(g.Value) + " %"
+	if g.High > 0 {
+		s = "reached " + withInterval(Interval{g.Value, g.Low, g.High})
+		if least := max(g.MinRatio, g.MinScore); g.Low <= least && least <= g.High {
+			s += ", inside the noise of what is asked for"
+		}
+	}
+	var where []string
+	if g.N > 0 {
+		where = append(where, fmt.Sprintf("n = %d", g.N))
+	}
+	if g.Split != "" {
+		where = append(where, "split "+g.Split)
+	}
+	if g.Source != "" {
+		where = append(where, "judged on "+g.Source)
+	}
+	if len(where) > 0 {
+		s += "; " + strings.Join(where, ", ")
+	}
+	return s
+}
+
 func gatesInWords(r Report) []string {
 	var missed []string
 	for _, g := range r.Gates {
@@ -204,15 +249,19 @@ func (t Task) cautions() []string {
 	return out
 }
 
-// methodNotes say what the numbers mean. They hold for every report.
-func methodNotes() []string {
+// methodNotes say what the numbers mean.
+func methodNotes(r Report) []string {
+	selected := "Ratios and coefficients are chosen, and gates judged, on selection items and reported on others; a value chosen as the best of many on few items looks better there than it is."
+	if r.Selection != "" {
+		selected = "Ratios, coefficients or gates of this run were decided on the reported items themselves: a value chosen as the best of many looks better there than it is, so these scores say nothing about items not asked."
+	}
 	return []string{
-		"A score is the share of items that the grader accepts, from greedy generation. Its interval is Wilson’s at 95 %: if the items are a fair draw from the task, the true score lies within in about 19 of 20 such draws.",
+		"A score is the share of items that the grader accepts, from greedy generation. Its interval is Wilson’s at 95 %: if the items are a fair draw from the task, the true score lies within in about 19 of 20 such draws. Its standard error is √(p(1−p)/n), which near 0 and 100 % is too small to be believed.",
 		"A Task-Ratio is the merged model’s score divided by its expert’s (DPPA, eq. 7); a Domain-Ratio is the geometric mean of the domain’s Task-Ratios (eq. 8). 100 % means: as good as the expert. A ratio is undefined when the expert scores 0.",
 		"The interval of a ratio is a paired bootstrap: items are drawn again with replacement, the same ones for both models, since both answered the same items. If no item differs, it has no width, which says nothing about items not asked.",
 		"Inside the noise means that these items cannot tell the two models apart, not that the models are equal. For a task it is McNemar’s exact test on the items where the two differ (p of 0.05 or more); for a domain, that the interval holds 100 %.",
 		"With fewer than 100 items an interval spans up to 20 points and more: such a score ranks nothing.",
-		"Ratios and coefficients are chosen on selection items and reported on others; a value chosen as the best of many on few items looks better there than it is.",
+		selected,
 		"A pruning rate is the share of a linear’s delta that is set to zero; density is 1 minus the rate. Seconds are wall time of this machine; a step taken from the ledger shows the time of its first run.",
 	}
 }
