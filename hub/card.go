@@ -18,6 +18,7 @@ import (
 // zero fields take the defaults named below or are left out.
 type Card struct {
 	Name        string   // the model's name: the title, and the name in model-index
+	Repo        string   // the Hub id under which it is published; "" where that is not known
 	Description string   // one paragraph: what it is
 	BaseModels  []string // Hub ids; anything else (a local path, s3://…) is left out, and the body says so
 	Relation    string   // base_model_relation, default merge
@@ -41,7 +42,8 @@ type Card struct {
 }
 
 // CardResult is the score of the merged model on one task. Fractions of 1; Low and High are the
-// 95 % interval. Base and Expert are nil where they were not scored.
+// 95 % interval. Base and Expert are nil where they were not scored; Against says in words how the
+// model compares with the expert, and whether that is inside the noise.
 type CardResult struct {
 	Task             string // as a reader knows it: GSM8K
 	Dataset          string // Hub id, or the task's name
@@ -50,7 +52,11 @@ type CardResult struct {
 	Revision         string // commit of the data set
 	N, Total         int
 	Value, Low, High float64
+	StandardError    float64
 	Base, Expert     *float64
+	Against          string
+	Prompt, Grader   string // by name
+	Tuned            bool   // what was merged how was chosen by these very rows
 	SourceName       string
 	SourceURL        string
 }
@@ -116,9 +122,22 @@ type indexResult struct {
 }
 
 type indexMetric struct {
-	Type  string  `yaml:"type"`
-	Value float64 `yaml:"value"`
-	Name  string  `yaml:"name,omitempty"`
+	Type  string     `yaml:"type"`
+	Value float64    `yaml:"value"`
+	Name  string     `yaml:"name,omitempty"`
+	Args  *indexArgs `yaml:"args,omitempty"`
+}
+
+// indexArgs are how the value came about, for machines; the Hub keeps them as they are.
+type indexArgs struct {
+	N             int     `yaml:"n"`
+	Total         int     `yaml:"total,omitempty"`
+	StandardError float64 `yaml:"standard_error"`
+	Low           float64 `yaml:"low"`
+	High          float64 `yaml:"high"`
+	Prompt        string  `yaml:"prompt,omitempty"`
+	Grader        string  `yaml:"grader,omitempty"`
+	Tuned         bool    `yaml:"tuned_on_these_rows,omitempty"`
 }
 
 type indexSource struct {
@@ -167,14 +186,26 @@ func (r CardResult) index(pipeline string) indexResult {
 	x.Dataset.Type, x.Dataset.Name = r.Dataset, r.Task
 	x.Dataset.Config, x.Dataset.Split, x.Dataset.Revision = r.Config, r.Split, r.Revision
 	x.Metrics = []indexMetric{{
-		Type: "accuracy", Value: math.Round(r.Value*1e6) / 1e6,
-		Name: fmt.Sprintf("Accuracy, n = %d, 95 %% interval %s to %s", r.N, fraction(r.Low), fraction(r.High)),
+		Type: "accuracy", Value: millionths(r.Value),
+		Name: fmt.Sprintf("Accuracy, n = %d%s, standard error %s, 95 %% interval %s to %s", r.N, of(r), fraction(r.StandardError), fraction(r.Low), fraction(r.High)),
+		Args: &indexArgs{N: r.N, Total: r.Total, StandardError: millionths(r.StandardError), Low: millionths(r.Low), High: millionths(r.High),
+			Prompt: r.Prompt, Grader: r.Grader, Tuned: r.Tuned},
 	}}
 	if r.SourceURL != "" {
 		x.Source = &indexSource{Name: r.SourceName, URL: r.SourceURL}
 	}
 	return x
 }
+
+// of says how many items there were to choose from, where not all were scored.
+func of(r CardResult) string {
+	if r.Total > r.N {
+		return fmt.Sprintf(" of %d", r.Total)
+	}
+	return ""
+}
+
+func millionths(f float64) float64 { return math.Round(f*1e6) / 1e6 }
 
 // hubIDs keeps the names that a hub knows, each once. A local path in base_model or datasets makes
 // the Hub refuse the card.
@@ -260,7 +291,7 @@ func (r CardResult) validate() error {
 	switch {
 	case r.Dataset == "" || r.Task == "":
 		return errors.New("model-index needs the data set and the task's name")
-	case math.IsNaN(r.Value) || math.IsInf(r.Value, 0):
+	case notNumbers(r.Value, r.Low, r.High, r.StandardError):
 		return fmt.Errorf("%s has no value", r.Task)
 	case r.N <= 0:
 		return fmt.Errorf("%s has no items", r.Task)
@@ -273,6 +304,10 @@ func (r CardResult) validate() error {
 		}
 	}
 	return nil
+}
+
+func notNumbers(list ...float64) bool {
+	return slices.ContainsFunc(list, func(f float64) bool { return math.IsNaN(f) || math.IsInf(f, 0) })
 }
 
 // Markdown writes README.md: the metadata between --- lines, then the body. An invalid card is an

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -48,28 +49,50 @@ func (c Card) body(b *bytes.Buffer) {
 func (c Card) scores(line func(string, ...any)) {
 	if len(c.Results) > 0 {
 		line("## Scores\n")
-		line("| Task | n | Base, %% | Expert, %% | This model, %% | 95 %% interval |")
-		line("| --- | --: | --: | --: | --: | --: |")
+		line("± is the standard error. *Inside the noise* means that these items cannot tell the two models apart.\n")
+		line("| Task | n | Base, %% | Expert, %% | This model, %% | 95 %% interval | Against the expert | Prompt, grader |")
+		line("| --- | --: | --: | --: | --: | --: | --- | --- |")
 		for _, r := range c.Results {
-			n := fmt.Sprint(r.N)
-			if r.Total > r.N {
-				n += fmt.Sprintf(" of %d", r.Total)
-			}
-			line("| %s | %s | %s | %s | **%s** | %s–%s |", prose(r.Task), n, cardPercent(r.Base), cardPercent(r.Expert),
-				cardPercent(&r.Value), cardPercent(&r.Low), cardPercent(&r.High))
+			line("| %s | %d%s | %s | %s | **%s** ± %s | %s–%s | %s | %s |", prose(r.Task), r.N, of(r), cardPercent(r.Base), cardPercent(r.Expert),
+				cardPercent(&r.Value), cardPercent(&r.StandardError), cardPercent(&r.Low), cardPercent(&r.High), prose(r.Against), codeSpans(r.Prompt, r.Grader))
 		}
 		line("")
+		if slices.ContainsFunc(c.Results, func(r CardResult) bool { return r.Tuned }) {
+			line("**This model was tuned on the rows that it is scored on (`selection: test`): these scores say nothing of other rows.**\n")
+		}
 	}
 	if len(c.Ratios) == 0 {
 		return
 	}
 	line("Domain-Ratio: this model's score as a share of the domain's expert (geometric mean over its tasks).\n")
-	line("| Domain | Expert | Domain-Ratio, %% | 95 %% interval |")
-	line("| --- | --- | --: | --: |")
+	line("| Domain | Expert | Domain-Ratio, %% | 95 %% interval | Against the expert |")
+	line("| --- | --- | --: | --: | --- |")
 	for _, r := range c.Ratios {
-		line("| %s | %s | **%s** | %s–%s |", prose(r.Domain), codeSpan(r.Expert), cardPercent(&r.Value), cardPercent(&r.Low), cardPercent(&r.High))
+		line("| %s | %s | **%s** | %s–%s | %s |", prose(r.Domain), codeSpan(r.Expert), cardPercent(&r.Value), cardPercent(&r.Low), cardPercent(&r.High), r.against())
 	}
 	line("")
+}
+
+// against says what the interval allows to be said.
+func (r CardRatio) against() string {
+	switch {
+	case r.High < 1:
+		return "below, outside the noise"
+	case r.Low > 1:
+		return "above, outside the noise"
+	}
+	return "inside the noise"
+}
+
+// codeSpans joins the texts that are not empty.
+func codeSpans(texts ...string) string {
+	var out []string
+	for _, t := range texts {
+		if s := codeSpan(t); s != "" {
+			out = append(out, s)
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 func (c Card) lineage(line func(string, ...any)) {

@@ -27,6 +27,7 @@ func sampleCard() hub.Card {
 	half, most := 0.37, 0.99
 	return hub.Card{
 		Name:        "llama2-math-finance",
+		Repo:        "acme/llama2-math-finance",
 		Description: "Two experts of Llama 2 7B in one model.",
 		BaseModels:  []string{"meta-llama/Llama-2-7b-hf", "GAIR/Abel-7B-001", "AdaptLLM/finance-chat", "./models/mine"},
 		Method:      "dppa",
@@ -34,8 +35,10 @@ func sampleCard() hub.Card {
 		Datasets:    []string{"openai/gsm8k", "AdaptLLM/finance-tasks", "openai/gsm8k", "/tmp/mine"},
 		License:     hub.License{ID: "llama2", Rule: "meta-llama/Llama-2-7b-hf binds its derivatives to llama2; the other parents allow that"},
 		Results: []hub.CardResult{
-			{Task: "GSM8K", Dataset: "openai/gsm8k", Config: "main", Split: "test", Revision: strings.Repeat("e", 40), N: 1319, Total: 1319, Value: 0.5982, Low: 0.5715, High: 0.6243, Base: &half, Expert: &most},
-			{Task: "FiQA_SA", Dataset: "AdaptLLM/finance-tasks", Config: "FiQA_SA", Split: "test", N: 100, Total: 235, Value: 0.62, Low: 0.5221, High: 0.709},
+			{Task: "GSM8K", Dataset: "openai/gsm8k", Config: "main", Split: "test", Revision: strings.Repeat("e", 40), N: 1319, Total: 1319, Value: 0.5982, Low: 0.5715, High: 0.6243, StandardError: 0.013499,
+				Base: &half, Expert: &most, Against: "worse, outside the noise: 3 items gained, 519 lost (p = 1e-99)", Prompt: "abel", Grader: "abel"},
+			{Task: "FiQA_SA", Dataset: "AdaptLLM/finance-tasks", Config: "FiQA_SA", Split: "test", N: 100, Total: 235, Value: 0.62, Low: 0.5221, High: 0.709, StandardError: 0.048539,
+				Expert: &most, Against: "inside the noise: 3 items gained, 2 lost (p = 1)", Prompt: "raw", Grader: "contains"},
 		},
 		Ratios: []hub.CardRatio{{Domain: "math", Expert: "GAIR/Abel-7B-001", Value: 0.97, Low: 0.93, High: 1.01}},
 		Parents: []hub.CardParent{
@@ -149,6 +152,35 @@ func TestCardMetadata(t *testing.T) {
 	}
 }
 
+func TestCardWords(t *testing.T) {
+	t.Parallel()
+	c := sampleCard()
+	card, err := c.Markdown()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body := splitCard(t, card)
+	for _, want := range []string{"**59.8** ± 1.3 | 57.1–62.4 | worse, outside the noise: 3 items gained, 519 lost (p = 1e-99) | `abel`, `abel` |",
+		"| 93.0–101.0 | inside the noise |", "**62.0** ± 4.9 | 52.2–70.9 | inside the noise: 3 items gained, 2 lost (p = 1) | `raw`, `contains` |"} {
+		if !strings.Contains(string(body), want) {
+			t.Errorf("the card lacks %q\n%s", want, body)
+		}
+	}
+	if strings.Contains(string(body), "selection: test") {
+		t.Error("the card says that the model was tuned on its test rows")
+	}
+	c.Results[1].Tuned = true
+	c.Ratios[0].Low = 1.001
+	if card, err = c.Markdown(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"**This model was tuned on the rows that it is scored on (`selection: test`)", "tuned_on_these_rows: true", "| above, outside the noise |"} {
+		if !strings.Contains(string(card), want) {
+			t.Errorf("the card lacks %q", want)
+		}
+	}
+}
+
 func TestCardValidate(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -174,6 +206,7 @@ func TestCardValidate(t *testing.T) {
 		"source":             {func(c *hub.Card) { c.Results[0].SourceName = "mergebot" }, "needs its address"},
 		"value":              {func(c *hub.Card) { c.Results[0].Value = math.NaN() }, "has no value"},
 		"items":              {func(c *hub.Card) { c.Results[0].N = 0 }, "has no items"},
+		"interval":           {func(c *hub.Card) { c.Results[0].Low = math.Inf(-1) }, "has no value"},
 		"commit":             {func(c *hub.Card) { c.Parents[0].SHA = "main" }, "not a commit"},
 	}
 	for name, tc := range tests {
@@ -316,6 +349,7 @@ func FuzzCard(f *testing.F) {
 		c.License.Rule, c.Version = s, s
 		c.Parents[1].Repo, c.Parents[1].License, c.Parents[1].Role = s, s, s
 		c.Results[0].Task, c.Results[0].Split = s, s
+		c.Results[0].Against, c.Results[0].Prompt, c.Results[0].Grader = s, s, s
 		c.Ratios[0].Domain, c.Ratios[0].Expert = s, s
 		card, err := c.Markdown()
 		if err != nil {
@@ -361,6 +395,7 @@ d = ModelCard.load(sys.argv[1]).data
 print(d.base_model, d.base_model_relation, d.license, d.library_name, d.language, d.model_name)
 for r in d.eval_results:
     print(r.dataset_type, r.dataset_name, r.dataset_config, r.dataset_split, r.dataset_revision, r.metric_type, r.metric_value)
+    print(r.metric_name, r.metric_args)
 `, path)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "HF_HUB_OFFLINE=1", "HF_HUB_DISABLE_TELEMETRY=1"}
 	out, err := cmd.CombinedOutput()
@@ -369,7 +404,11 @@ for r in d.eval_results:
 	}
 	want := "['meta-llama/Llama-2-7b-hf', 'GAIR/Abel-7B-001', 'AdaptLLM/finance-chat'] merge llama2 transformers ['en', 'no'] llama2-math-finance\n" +
 		"openai/gsm8k GSM8K main test " + strings.Repeat("e", 40) + " accuracy 0.5982\n" +
-		"AdaptLLM/finance-tasks FiQA_SA FiQA_SA test None accuracy 0.62\n"
+		"Accuracy, n = 1319, standard error 0.013, 95 % interval 0.572 to 0.624 " +
+		"{'n': 1319, 'total': 1319, 'standard_error': 0.013499, 'low': 0.5715, 'high': 0.6243, 'prompt': 'abel', 'grader': 'abel'}\n" +
+		"AdaptLLM/finance-tasks FiQA_SA FiQA_SA test None accuracy 0.62\n" +
+		"Accuracy, n = 100 of 235, standard error 0.049, 95 % interval 0.522 to 0.709 " +
+		"{'n': 100, 'total': 235, 'standard_error': 0.048539, 'low': 0.5221, 'high': 0.709, 'prompt': 'raw', 'grader': 'contains'}\n"
 	if d := cmp.Diff(want, string(out)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
