@@ -9,13 +9,13 @@ import (
 // option inside a longer word counts: the paper's rule knows no words.
 func mentioned(q Question, output string, caseless bool) []int {
 	if caseless {
-		output = strings.ToLower(output)
+		output = lower(output)
 	}
 	var found []int
 	for i, o := range q.Options {
 		o = strip(o)
 		if caseless {
-			o = strings.ToLower(o)
+			o = lower(o)
 		}
 		if o != "" && strings.Contains(output, o) {
 			found = append(found, i)

@@ -23,9 +23,9 @@ type goldenCase struct {
 	Correct   map[string]any  `json:"expected_correct_by"`
 }
 
-func goldenCases(t *testing.T) []goldenCase {
+func goldenCases(t *testing.T, file string) []goldenCase {
 	t.Helper()
-	f, err := os.Open("../../testdata/golden/scorers.jsonl")
+	f, err := os.Open("../../testdata/golden/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +88,9 @@ func goldenColumns() []goldenColumn {
 		{grader: "gsm8k_official", tasks: "gsm8k", column: "gsm8k_official", extracted: "gsm8k_official", agree: 55, total: 55},
 		{grader: "lm_eval_strict", tasks: "gsm8k", column: "lm_eval_strict", extracted: "lm_eval_strict", agree: 55, total: 55},
 		{grader: "lm_eval_flexible", tasks: "gsm8k", column: "lm_eval_flexible", extracted: "lm_eval_flexible", agree: 55, total: 55},
+		{grader: "math_verify", tasks: "math_equiv", column: "math_verify", bare: true, agree: 141, total: 141},
+		{grader: "math_verify", tasks: "math", column: "lm_eval_math_verify", agree: 64, total: 64},
+		{grader: "math_verify", tasks: "gsm8k", column: "math_verify", agree: 55, total: 55},
 		{grader: "contains", tasks: choices, column: "paper_contains_ci", agree: 82, total: 82},
 		{grader: "contains_cs", tasks: choices, column: "paper_contains_cs", agree: 82, total: 82},
 		{grader: "only_gold", tasks: choices, column: "ref_only_gold_ci", agree: 82, total: 82},
@@ -95,10 +98,36 @@ func goldenColumns() []goldenColumn {
 	}
 }
 
+// moreColumns are the same for the generated cases of scorers_more.jsonl, which scorers_more.py makes.
+func moreColumns() []goldenColumn {
+	totals := map[string]int{"math_equiv": 559, "math": 140, "gsm8k": 112, "math gsm8k": 252, "FiQA_SA FPB SCOTUS UNFAIR_ToS": 52}
+	var out []goldenColumn
+	for _, c := range goldenColumns() {
+		if c.column == "pixiu" {
+			c.tasks = "FiQA_SA FPB SCOTUS UNFAIR_ToS"
+		}
+		c.total = totals[c.tasks]
+		if c.column == "pixiu" {
+			c.total = 45 // it knows no questions with several right options
+		}
+		c.agree = c.total
+		out = append(out, c)
+	}
+	return out
+}
+
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	cases := goldenCases(t)
-	for _, col := range goldenColumns() {
+	compare(t, goldenCases(t, "scorers.jsonl"), goldenColumns())
+}
+
+func TestGoldenMore(t *testing.T) {
+	t.Parallel()
+	compare(t, goldenCases(t, "scorers_more.jsonl"), moreColumns())
+}
+
+func compare(t *testing.T, cases []goldenCase, columns []goldenColumn) {
+	for _, col := range columns {
 		name := col.grader + "/" + strings.ReplaceAll(col.tasks, " ", "+")
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -171,7 +200,7 @@ func invalid(extracted string, v Verdict) bool {
 func TestHendrycksStrip(t *testing.T) {
 	t.Parallel()
 	n := 0
-	for _, c := range goldenCases(t) {
+	for _, c := range goldenCases(t, "scorers.jsonl") {
 		if c.Task != "math_equiv" {
 			continue
 		}

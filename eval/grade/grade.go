@@ -69,6 +69,7 @@ func graders() []grader {
 		{Doc{"gsm8k_official", false, "first `#### NUMBER` (grade-school-math 3101c7d)"}, gradeOfficial, nil},
 		{Doc{"lm_eval_strict", false, "gsm8k strict-match (lm-evaluation-harness 4e7e0d4)"}, gradeStrict, nil},
 		{Doc{"lm_eval_flexible", false, "gsm8k flexible-extract: the last number (lm-evaluation-harness 4e7e0d4)"}, gradeFlexible, nil},
+		{Doc{"math_verify", false, "\\boxed, then LaTeX, then numbers, the last first; sets, intervals, equations, decimals to 6 places (Math-Verify 0.8.0)"}, gradeMathVerify, bareMathVerify},
 		{Doc{"contains", true, "a right option is part of the output, upper and lower case alike: the paper's rule"}, contains(true), nil},
 		{Doc{"contains_cs", true, "a right option is part of the output, case as written"}, contains(false), nil},
 		{Doc{"only_gold", true, "right options are part of the output, and no other option is"}, gradeOnlyGold, nil},

@@ -2,8 +2,11 @@ package grade
 
 import (
 	"errors"
+	"math"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 func TestGet(t *testing.T) {
@@ -64,6 +67,15 @@ func TestAbelNormal(t *testing.T) {
 	}
 }
 
+// TestLower: Python's lower() makes two characters of the dotted capital I, so that it is not the letter of an option.
+func TestLower(t *testing.T) {
+	t.Parallel()
+	q := Question{Options: []string{"Positive"}, GoldIndex: []int{0}}
+	if contains(true)(q, "POS\u0130TIVE").Correct || !contains(true)(q, "POSITIVE").Correct {
+		t.Error("a dotted I is an i")
+	}
+}
+
 func TestGoldFromSolution(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
@@ -107,7 +119,8 @@ func TestScoreJSONL(t *testing.T) {
 			continue
 		}
 		if c.want.N > 0 {
-			c.want.Accuracy = float64(c.want.Correct) / float64(c.want.N)
+			p := float64(c.want.Correct) / float64(c.want.N)
+			c.want.Accuracy, c.want.StdErr = p, math.Sqrt(p*(1-p)/float64(max(1, c.want.N-1)))
 		}
 		c.want.Lo, c.want.Hi = Wilson(c.want.Correct, c.want.N)
 		if got != c.want || b.String() != c.out {
@@ -145,31 +158,110 @@ func FuzzGraders(f *testing.F) {
 		f.Add(c, "12")
 	}
 	f.Fuzz(func(t *testing.T, output, gold string) {
+		if len(output) > 400 || len(gold) > 200 {
+			return // see TestHardInputs
+		}
 		q := Question{Gold: gold, Options: []string{gold, "b"}, GoldIndex: []int{0}}
 		for _, g := range graders() {
-			if v := g.grade(q, output); v.Correct && v.NoAnswer && abelNormal(gold) != "" {
-				t.Errorf("%s: right without an answer: %+v", g.Name(), v)
-			}
+			within(t, g.Name(), func() {
+				if v := g.grade(q, output); v.Correct && v.NoAnswer && abelNormal(gold) != "" {
+					t.Errorf("%s: right without an answer: %+v", g.Name(), v)
+				}
+			})
 			if g.bare != nil {
-				g.bare(q, output)
+				within(t, g.Name()+" bare", func() { g.bare(q, output) })
 			}
 		}
 		GoldFromSolution(output)
 	})
 }
 
+// mostCPU is what one verdict may take. It is measured as the process's own time, so that a busy machine does no harm, and
+// far above the 100 ms that are promised, for tests run several times slower with the race detector or for coverage.
+const mostCPU = 2 * time.Second
+
+func within(t *testing.T, what string, f func()) time.Duration {
+	t.Helper()
+	start := cpu()
+	f()
+	took := cpu() - start
+	if took > mostCPU {
+		t.Errorf("%s took %v", what, took)
+	}
+	return took
+}
+
+// cpu is the processor time that this process has used.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// hardInputs make the originals hang, or would make a careless restatement.
+func hardInputs() []string {
+	n := strings.Repeat
+	return []string{
+		n("(", 900), n("9^", 400) + "9", "9^{9^{9^9}}", n("9^{", 300) + "9" + n("}", 300), n("9", 990), "0." + n("3", 900), "9999999999!", "9!!!!!!", n("5!+", 300) + "1",
+		n(`\frac{1}{1+`, 90) + "x" + n("}", 90), n(`\sqrt{2+`, 100) + "1" + n("}", 100), n("x!", 400), n(`\sin `, 180) + "x", n("x^2y+", 180) + "1", n(`\sin x+`, 120) + "1",
+		n("1,", 490) + "1", "(" + n(`\sqrt{2},`, 100) + "1)", n(`\{`, 100) + "1" + n(`\}`, 100), n("[1,2]\\cup", 100) + "[3,4]", n("x<", 400) + "1", n("a=", 450) + "1", n("|x", 400) + n("|", 400),
+		n("2", 30) + "^{" + n("3", 30) + "}", `\binom{999999}{500000}`, `e^{e^{e^{e^{e}}}}`, `\exp(\exp(\exp(9)))`, "0.1^{999999999}", "1.1^{999}", "(1+x)^{999999}", `10^{100000}`, n(`\text{a}`, 140),
+		n("7.5+", 240) + "1", n(`1.5\cdot`, 140) + "2", "1E999", `\gcd(` + n("8,", 400) + "4)", n("x_{", 300), n("f(", 400), n("-", 990) + "1", n("(x+1)", 190), n(`\pm`, 300) + "1", n(`\ln `, 300) + "2",
+	}
+}
+
+// longOutput is a hundred times what models write, in bytes.
+const longOutput = 1 << 20
+
+// TestHardInputs reports what each costs; long outputs full of candidates besides.
+func TestHardInputs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	n := strings.Repeat
+	outputs := hardInputs()
+	for _, s := range []string{
+		`\boxed{1} `, `$\boxed{x}$ `, `\boxed{`, "$", "$x", `\[`, `\(x`, "answer ", "Answer: ", "final answer is ", "final answer is $x$ ", "1+1 ", "1/", "#### ", "#### 1\n", `\text{`, `\frac1`, "= ", "}", `\sqrt`, "1,000 ", "(", "answer 3 =",
+		"$y z and $", ", and $x$", "Question", `\%`, " [x] ", "-",
+	} {
+		outputs = append(outputs, n(s, longOutput/len(s)))
+	}
+	worst, slowest := time.Duration(0), ""
+	for _, s := range outputs {
+		gold := s[:min(len(s), 990)]
+		q := Question{Gold: gold, Options: []string{gold, "b"}, GoldIndex: []int{0}}
+		forms := []string{"#### " + s, `$\boxed{` + s + "}$"}
+		if len(s) > 1000 {
+			forms = []string{s}
+		}
+		for _, g := range graders() {
+			for _, output := range forms {
+				what := g.Name() + " on " + output[:min(len(output), 40)]
+				if d := within(t, what, func() { g.grade(q, output) }); d > worst {
+					worst, slowest = d, what
+				}
+			}
+		}
+	}
+	t.Logf("slowest: %v of processor time: %s", worst, slowest)
+}
+
 var goldenSeeds = []string{
 	"#### 12</s>", "Question #### 1", `\boxed{\frac12}`, `\text{ a}\text{ b}`, `\sqrt`, `\frac`, "a/b", "k=\\frac1", ".5", "#### $5$", "\\fbox{1}",
-	"Final Answer: The final answer is $x$. I hope it is correct.", "12 b",
+	"Final Answer: The final answer is $x$. I hope it is correct.", "12 b", "9^{9^{9^9}}", "9!!!!!!", `$\boxed{\{1,2\}}$ or $(1,2]\cup\{3\}$`, `$1<x\le\infty$`, "answer: 1/2 = 0.5%",
+	`$\begin{pmatrix}1&2\\3&4\end{pmatrix}$, $\pm\sqrt[3]{x!}$ and \(f(x,2)\)`, `\frac{1.5}{3}+0.1`, `\max(3,\gcd(4,6))\text{ cm}^2`,
 }
 
 func FuzzScoreJSONL(f *testing.F) {
 	f.Add(`{"id":1,"gold":[0],"options":["a"],"output":"a"}`)
+	f.Add(`{"doc_id":1,"target":"1","doc":{"options":["a","b"]},"resps":[["a"]]}`)
 	f.Add(`{"id":null,"gold":1e999,"output":""}`)
 	f.Fuzz(func(t *testing.T, in string) {
-		for _, task := range []string{"math", "fpb"} {
+		for _, o := range []Options{{Task: "math"}, {Task: "fpb"}, {Task: "math", Format: FormatLMEval}, {Task: "fpb", Format: FormatLMEval}} {
 			var b strings.Builder
-			s, err := ScoreJSONL(t.Context(), strings.NewReader(in), &b, Options{Task: task})
+			s, err := ScoreJSONL(t.Context(), strings.NewReader(in), &b, o)
 			if n := strings.Count(b.String(), "\n"); n != s.N && err == nil {
 				t.Errorf("%d verdicts, summary %+v", n, s)
 			}

@@ -32,12 +32,31 @@ func gradeStrict(q Question, output string) Verdict {
 
 // gradeFlexible is the flexible-extract filter: the last thing that looks like a number.
 func gradeFlexible(q Question, output string) Verdict {
-	m := flexibleNumber.FindAllString(output, -1)
+	if !strings.ContainsAny(output, "$0123456789.,") {
+		return Verdict{NoAnswer: true}
+	}
+	m := flexibleNumber.FindAllString(tail(output), -1)
+	if len(m) < 2 {
+		m = flexibleNumber.FindAllString(output, -1)
+	}
 	if m == nil {
 		return Verdict{NoAnswer: true}
 	}
 	got := strip(m[len(m)-1])
 	return Verdict{Extracted: got, Correct: lmEvalEqual(got, q.Gold), Several: len(m) > 1}
+}
+
+// tail is the end of a long output, cut where no number goes on.
+func tail(output string) string {
+	const enough = 1 << 16
+	if len(output) <= enough {
+		return output
+	}
+	i := strings.IndexFunc(output[len(output)-enough:], func(r rune) bool { return !strings.ContainsRune("$0123456789.,", r) })
+	if i < 0 {
+		return output
+	}
+	return output[len(output)-enough+i:]
 }
 
 // lmEvalEqual is exact_match with the task's ignore list: ",", "$", everything up to "#### ", a final period, case.
@@ -46,7 +65,7 @@ func lmEvalEqual(a, b string) bool {
 		s = strings.NewReplacer(",", "", "$", "").Replace(s)
 		s = beforeMark.ReplaceAllString(s, "")
 		s = strings.TrimSuffix(s, ".")
-		return strings.ToLower(s)
+		return lower(s)
 	}
 	return plain(a) == plain(b)
 }

@@ -28,5 +28,5 @@ func gradeMinerva(q Question, output string) Verdict {
 func bareMinerva(q Question, answer string) Verdict {
 	gold, pred := normalAnswer(q.Gold, false), normalAnswer(answer, false)
 	a, b, ok := parseBoth(gold, pred)
-	return Verdict{Extracted: pred, Correct: ok && latex.Equal(a, b), NoAnswer: strings.TrimSpace(pred) == ""}
+	return Verdict{Extracted: pred, Correct: ok && latex.Equal(b, a), NoAnswer: strings.TrimSpace(pred) == ""}
 }

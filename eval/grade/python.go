@@ -33,6 +33,9 @@ func otherDigit(r rune) bool {
 // isSpace is str.isspace for one rune, which str.strip goes by; unlike Go's it has the separators 0x1C to 0x1F.
 func isSpace(r rune) bool { return unicode.IsSpace(r) || 0x1C <= r && r <= 0x1F }
 
+// lower is str.lower. Only the dotted capital I becomes two characters there.
+func lower(s string) string { return strings.ToLower(strings.ReplaceAll(s, "\u0130", "i\u0307")) }
+
 // strip is str.strip.
 func strip(s string) string { return strings.TrimFunc(s, isSpace) }
 

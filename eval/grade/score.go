@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 )
 
@@ -22,7 +23,13 @@ type Options struct {
 	Grader string
 	// Bare: outputs are answers already, nothing is to be extracted from them.
 	Bare bool
+	// Format of the lines: "" for {"id","gold","output","options"?}, "lm-eval" for the samples that lm-evaluation-harness
+	// logs, of which each doc is graded once, whatever the number of filters.
+	Format string
 }
+
+// FormatLMEval is a value of Options.Format.
+const FormatLMEval = "lm-eval"
 
 // Summary of graded outputs.
 type Summary struct {
@@ -32,6 +39,8 @@ type Summary struct {
 	NoAnswer int     `json:"no_answer"`
 	Several  int     `json:"several"`
 	Accuracy float64 `json:"accuracy"`
+	// StdErr is the standard error of the accuracy, sqrt(p(1-p)/(n-1)) as in lm-evaluation-harness; 0 for one item.
+	StdErr float64 `json:"stderr"`
 	// Lo and Hi are the 95 % Wilson interval of the accuracy.
 	Lo float64 `json:"lo"`
 	Hi float64 `json:"hi"`
@@ -90,13 +99,45 @@ func ScoreJSONL(ctx context.Context, in io.Reader, out io.Writer, o Options) (Su
 			return Summary{}, fmt.Errorf("grader %s cannot grade bare answers: its rule is how to extract them", name)
 		}
 	}
+	read := func(line []byte) (json.RawMessage, Question, string, error) { return parseLine(line, choice) }
+	switch o.Format {
+	case "":
+	case FormatLMEval:
+		read = onceADoc(func(line []byte) (json.RawMessage, Question, string, error) { return parseLMEval(line, o.Task, choice) })
+	default:
+		return Summary{}, fmt.Errorf("unknown format %q: use %s, or none for lines of id, gold and output", o.Format, FormatLMEval)
+	}
 	w := bufio.NewWriter(out)
-	s, err := score(ctx, in, w, g, rule)
+	s, err := score(ctx, in, w, g.Name(), read, rule)
 	return s, errors.Join(err, w.Flush())
 }
 
-func score(ctx context.Context, in io.Reader, w io.Writer, g grader, rule func(Question, string) Verdict) (Summary, error) {
-	s := Summary{Grader: g.Name()}
+// reader takes a line apart; errAgain says that it repeats an earlier one.
+type reader func(line []byte) (id json.RawMessage, q Question, output string, err error)
+
+var errAgain = errors.New("seen before")
+
+// onceADoc leaves out the lines of a doc that was read before with the same output; with another one it is an error.
+func onceADoc(read reader) reader {
+	seen := map[string]string{}
+	return func(line []byte) (json.RawMessage, Question, string, error) {
+		id, q, output, err := read(line)
+		if err != nil {
+			return id, q, output, err
+		}
+		switch before, again := seen[string(id)]; {
+		case again && before == output:
+			return id, q, output, errAgain
+		case again:
+			return id, q, output, fmt.Errorf(`doc_id %s has two different responses: are these the samples of several runs?`, id)
+		}
+		seen[string(id)] = output
+		return id, q, output, nil
+	}
+}
+
+func score(ctx context.Context, in io.Reader, w io.Writer, name string, read reader, rule func(Question, string) Verdict) (Summary, error) {
+	s := Summary{Grader: name}
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	lines := bufio.NewReaderSize(in, 64<<10)
@@ -113,7 +154,10 @@ func score(ctx context.Context, in io.Reader, w io.Writer, g grader, rule func(Q
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		id, q, output, err := parseLine(line, g.Choice)
+		id, q, output, err := read(line)
+		if errors.Is(err, errAgain) {
+			continue
+		}
 		if err != nil {
 			return s, fmt.Errorf("line %d: %w: %w", n, ErrLine, err)
 		}
@@ -125,6 +169,7 @@ func score(ctx context.Context, in io.Reader, w io.Writer, g grader, rule func(Q
 	}
 	if s.N > 0 {
 		s.Accuracy = float64(s.Correct) / float64(s.N)
+		s.StdErr = math.Sqrt(s.Accuracy * (1 - s.Accuracy) / float64(max(1, s.N-1)))
 	}
 	s.Lo, s.Hi = Wilson(s.Correct, s.N)
 	return s, nil

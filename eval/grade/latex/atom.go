@@ -149,13 +149,13 @@ func (p *parser) number() (*Expr, error) {
 		}
 		switch {
 		case decimals > 0:
-			// `8.67.` is 8.6 and then `7.`, for the same reason as below.
+			// `8.675.` is 8.67 and then `5.`, for the same reason as below.
 			again, err := punct(end+1+decimals, ".")
 			if err != nil {
 				return nil, err
 			}
-			if again {
-				decimals = 1
+			if again && decimals > 1 {
+				decimals--
 			}
 			end += 1 + decimals
 		case beforeLast > 0:

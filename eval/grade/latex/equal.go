@@ -11,15 +11,21 @@ import (
 const (
 	samples  = 3
 	branched = 16
+	// maxWork bounds points times nodes: long answers are compared at fewer points.
+	maxWork = 6000
 )
 
-// Equal tells whether a - b is zero. Numbers without roots are compared exactly; all else at pseudo-random complex
+// Equal tells whether a - b is zero. Numbers without roots are compared exactly, or as sympy does where they have decimals,
+// which may depend on which of them is a; all else at pseudo-random complex
 // points, to 48 digits. An undefined value (a division by zero, a comparison) equals nothing, itself included, and so
 // does one that is too large to compute.
 func Equal(a, b *Expr) bool {
 	undefined := func(e *Expr) bool { return e.op == opRelation || e.op == opCall && e.name == "infinity" }
 	if a.any(undefined) || b.any(undefined) {
 		return false
+	}
+	if zero, ok := difference(a, b); ok {
+		return zero
 	}
 	if x, ok := a.exact(); ok {
 		if y, ok := b.exact(); ok {
@@ -31,7 +37,7 @@ func Equal(a, b *Expr) bool {
 	if has(func(e *Expr) bool { return e.op == opSymbol || e.op == opCall }) {
 		points = samples
 		if has((*Expr).branched) {
-			points = branched
+			points = max(samples, min(branched, maxWork/(a.Size()+b.Size())))
 		}
 	}
 	for i := range points {
@@ -161,6 +167,9 @@ func (p point) eval(e *Expr) *value {
 	}
 	switch e.op {
 	case opSymbol:
+		if e.real {
+			return realOf(p.opaque("real symbol "+e.name, nil).re)
+		}
 		return p.opaque("symbol "+e.name, nil)
 	case opCall:
 		args := make([]*value, len(e.args))
@@ -179,7 +188,7 @@ func (p point) eval(e *Expr) *value {
 		return nil
 	}
 	if e.op == opPow {
-		return p.power(x, e.args[1])
+		return p.power(x, e.args[0], e.args[1])
 	}
 	y := p.eval(e.args[1])
 	if y == nil {
@@ -196,9 +205,17 @@ func (p point) eval(e *Expr) *value {
 	return x.mul(y)
 }
 
-// power keeps whole exponents exact. A decimal exponent makes sympy compute in double precision, so that 2^{0.5} is a
+// power keeps whole exponents exact. With a decimal exponent a power of a symbol is equal to itself only, and a decimal exponent makes sympy compute in double precision, so that 2^{0.5} is a
 // number near the root of 2, and 4^{0.5} is 2.
-func (p point) power(x *value, exponent *Expr) *value {
+func (p point) power(x *value, base, exponent *Expr) *value {
+	isDecimal := func(e *Expr) bool { return e.decimal }
+	if exponent.any(isDecimal) && base.any((*Expr).isSymbol) {
+		y := p.eval(exponent)
+		if y == nil {
+			return nil
+		}
+		return p.opaque("power", []*value{x, y})
+	}
 	if r, ok := exponent.exact(); ok && r.IsInt() && r.Num().IsInt64() {
 		n := r.Num().Int64()
 		if n < 0 && x.zero() || n > maxExponent || n < -maxExponent {
@@ -211,7 +228,7 @@ func (p point) power(x *value, exponent *Expr) *value {
 		return nil
 	}
 	z := x.pow(y)
-	if z != nil && exponent.any(func(e *Expr) bool { return e.decimal }) {
+	if z != nil && exponent.any(isDecimal) {
 		for _, f := range []*big.Float{z.re, z.im} {
 			f.SetPrec(53).SetPrec(prec)
 		}
@@ -255,6 +272,10 @@ func (p point) call(name string, args []*value) *value {
 		}
 	}
 	switch name {
+	case "pi":
+		return realOf(fromInt(-1).log().im)
+	case "e":
+		return fromInt(1).exp()
 	case "factorial":
 		return p.factorial(args[0])
 	case "binomial":

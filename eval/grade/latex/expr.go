@@ -35,6 +35,8 @@ type Expr struct {
 	args []*Expr
 	// decimal is set on a number written with a point: sympy computes with such in floating point.
 	decimal bool
+	// real is set on a symbol that stands for real numbers only; Parse makes none.
+	real bool
 }
 
 func number(r *big.Rat) *Expr         { return &Expr{op: opNumber, num: r} }
@@ -64,8 +66,14 @@ func (e *Expr) isSymbol() bool { return e.op == opSymbol }
 func (e *Expr) key() string {
 	switch e.op {
 	case opNumber:
+		if e.decimal {
+			return e.num.RatString() + "."
+		}
 		return e.num.RatString()
 	case opSymbol:
+		if e.real {
+			return "real " + e.name
+		}
 		return e.name
 	}
 	s := e.name
