@@ -20,6 +20,8 @@ const (
 
 const placeholder = "{input}"
 
+// adaptLLMSystem is the default system prompt of LLaMA-2-Chat, which the cards of AdaptLLM/finance-chat and law-chat
+// quote: with two spaces before "Your". An earlier revision of the cards has one.
 const adaptLLMSystem = "\nYou are a helpful, respectful and honest assistant. Always answer as helpfully as possible, while being safe.  " +
 	"Your answers should not include any harmful, unethical, racist, sexist, toxic, dangerous, or illegal content. " +
 	"Please ensure that your responses are socially unbiased and positive in nature.\n\n" +
@@ -29,8 +31,8 @@ const adaptLLMSystem = "\nYou are a helpful, respectful and honest assistant. Al
 // Prompts lists the presets.
 func Prompts() []string { return []string{PromptAbel, PromptRaw, PromptAdaptLLMChat} }
 
-// template returns a preset's text, with placeholder where the input goes.
-func template(preset string) (string, error) {
+// PromptText is a preset's exact text, with {input} where a row's input goes; its SHA-256 is Set.PromptHash.
+func PromptText(preset string) (string, error) {
 	switch preset {
 	case PromptAbel:
 		return "Question:\n" + placeholder + "\nAnswer:\nLet's think step by step.\n", nil

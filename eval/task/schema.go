@@ -38,10 +38,23 @@ const (
 	choiceSchema               // input, options, gold_index
 )
 
+// columns names what a schema reads.
+func (s schema) columns() []string {
+	switch s {
+	case gsm8kSchema:
+		return []string{"question", "answer"}
+	case mathSchema:
+		return []string{"problem", "solution"}
+	}
+	return []string{"input", "options", "gold_index"}
+}
+
 // maxOptions and maxText bound what one row may hold: the longest real input (unfair_tos with exemplars) is 8 kB.
+// maxPrompts bounds a task's prompts together, with their options and golds.
 const (
 	maxOptions = 1000
 	maxText    = 4 << 20
+	maxPrompts = 256 << 20
 )
 
 // item converts a row; input is the text that goes into the prompt. Errors name the column.
@@ -59,7 +72,7 @@ func (s schema) item(r row) (it Item, input string, err error) {
 			return it, "", err
 		}
 		var ok bool
-		if it.Gold, ok = grade.GoldFromSolution(solution); !ok {
+		if it.Gold, ok = grade.GoldFromSolution(solution); !ok || strings.TrimSpace(it.Gold) == "" {
 			err = errors.New(`column "solution": no \boxed answer in it`)
 		}
 	case choiceSchema:
@@ -78,6 +91,7 @@ func (s schema) item(r row) (it Item, input string, err error) {
 			}
 		}
 	}
+	it.Gold = strings.Clone(it.Gold) // lest it keep the whole solution in memory
 	return it, input, err
 }
 
@@ -150,6 +164,11 @@ func (r row) texts(name string) ([]string, error) {
 		}
 		if strings.TrimSpace(out[i]) == "" {
 			return nil, fmt.Errorf("column %q: option %d is blank", name, i)
+		}
+		for j, o := range out[:i] {
+			if strings.TrimSpace(o) == strings.TrimSpace(out[i]) {
+				return nil, fmt.Errorf("column %q: options %d and %d are both %q: no answer could name the one and not the other", name, j, i, strings.TrimSpace(o))
+			}
 		}
 	}
 	return out, nil

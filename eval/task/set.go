@@ -53,15 +53,19 @@ type Set struct {
 	Items         []Item
 	// Total is how many rows there are without a limit.
 	Total int
+	// Solved is how many of Items show a solved example before they ask: few-shot inputs.
+	Solved int
 	// PromptHash is the SHA-256 of the prompt template, ItemsHash that of the items with their prompts and golds.
 	PromptHash, ItemsHash string
+
+	whole int // rows of the split before any were left out
 }
 
 // Load reads the rows of a task for a purpose. A limit > 0 takes that many rows by a seeded hash of their ids, so that
 // with one seed a smaller limit's rows are among a larger limit's; items are always in the data set's order.
 // Errors: ErrNoSplit, ErrMalformed, ErrNoItems, and what f returns.
 func Load(ctx context.Context, t Task, f Files, purpose Purpose, limit int, seed uint64) (*Set, error) {
-	tmpl, err := template(t.Prompt)
+	tmpl, err := PromptText(t.Prompt)
 	if err != nil {
 		return nil, err
 	}
@@ -74,10 +78,13 @@ func Load(ctx context.Context, t Task, f Files, purpose Purpose, limit int, seed
 		return nil, err
 	}
 	items, err := t.read(ctx, f, files, split, tmpl)
-	if err != nil {
+	if errors.Is(err, ErrMalformed) {
+		return nil, fmt.Errorf("%s at %s: %w; the task reads the columns %s: set its revision or dataset to one that has them whole, or tell the owner",
+			t.Dataset, t.Revision, err, strings.Join(t.schema.columns(), ", "))
+	} else if err != nil {
 		return nil, fmt.Errorf("%s at %s: %w", t.Dataset, t.Revision, err)
 	}
-	s := &Set{Task: t, Split: split, Source: split + " split", PromptHash: templateHash(tmpl)}
+	s := &Set{Task: t, Split: split, Source: split + " split", PromptHash: templateHash(tmpl), whole: len(items)}
 	if t.Subset == SubsetLabelled {
 		items = slices.DeleteFunc(items, unlabelled)
 		s.Source += ", rows with a label"
@@ -94,6 +101,9 @@ func Load(ctx context.Context, t Task, f Files, purpose Purpose, limit int, seed
 			s.Source += fmt.Sprintf(", %d of %d rows held out for the search and not reported", k, n)
 		}
 	}
+	if t.Select == SelectReported {
+		s.Source += map[Purpose]string{Test: ", the very rows that judged the search", Select: ", the very rows that are reported"}[purpose]
+	}
 	s.Total = len(items)
 	if limit > 0 && limit < len(items) {
 		part := smallest(items, limit, "sample", seed)
@@ -101,9 +111,10 @@ func Load(ctx context.Context, t Task, f Files, purpose Purpose, limit int, seed
 		s.Source += fmt.Sprintf(", a sample of %d of %d (seed %d)", limit, s.Total, seed)
 	}
 	if len(items) == 0 {
-		return nil, fmt.Errorf("%w: task %s, %s of %s at %s", ErrNoItems, t.Name, s.Source, t.Dataset, t.Revision)
+		return nil, fmt.Errorf("%w: %s of %s at %s is empty: use another split, subset or revision", ErrNoItems, s.Source, t.Dataset, t.Revision)
 	}
 	s.Items = items
+	s.Solved = solved(items, tmpl)
 	if s.ItemsHash, err = hashItems(items); err != nil {
 		return nil, err
 	}
@@ -130,8 +141,7 @@ func (t Task) source(files []string, purpose Purpose) (split string, heldOut boo
 	}
 	need := func(split string, heldOut bool) (string, bool, error) {
 		if !has(split) {
-			return "", false, fmt.Errorf("%w: task %s: %s at %s has no file for split %q of %s, such as %s",
-				ErrNoSplit, t.Name, t.Dataset, t.Revision, split, t.Config, patterns(t.Configs()[0], split)[0])
+			return "", false, t.noSplit(files, split)
 		}
 		return split, heldOut, nil
 	}
@@ -154,9 +164,51 @@ func (t Task) source(files []string, purpose Purpose) (split string, heldOut boo
 		return "", false, fmt.Errorf("%w: task %s has select %q: there are no rows to judge a search on", ErrOption, t.Name, SelectNone)
 	case sel == SelectHeldOut:
 		return need(t.Split, true)
+	case sel == SelectReported:
+		return need(t.Split, false)
 	default:
 		return need(sel, false)
 	}
+}
+
+// noSplit says what there is instead of the split.
+func (t Task) noSplit(files []string, split string) error {
+	i := slices.IndexFunc(t.Configs(), func(c string) bool { return len(shards(files, c, split)) == 0 })
+	config := t.Configs()[i]
+	var splits, folders []string
+	for _, f := range files {
+		dir, name := path.Split(strings.TrimPrefix(f, "data/"))
+		if !slices.Contains([]string{".parquet", ".json", ".jsonl"}, path.Ext(name)) {
+			continue
+		}
+		name, _, _ = strings.Cut(strings.TrimSuffix(name, path.Ext(name)), "-")
+		if dir = strings.TrimSuffix(dir, "/"); dir == config {
+			splits = append(splits, name)
+		} else if dir != "" {
+			folders = append(folders, dir)
+		}
+	}
+	at := fmt.Sprintf("%s at %s", t.Dataset, t.Revision)
+	switch {
+	case len(splits) > 0:
+		return fmt.Errorf("%w: %s has no split %q of %s: there are %s", ErrNoSplit, at, split, config, few(splits))
+	case len(folders) > 0:
+		return fmt.Errorf("%w: %s has no config %s (no file such as %s): there are %s; set the task's dataset or revision to one that has it",
+			ErrNoSplit, at, config, patterns(config, split)[0], few(folders))
+	}
+	return fmt.Errorf("%w: %s holds no data that the task reads, such as %s or %s.json: set the task's dataset or revision to one that does",
+		ErrNoSplit, at, patterns(config, split)[0], path.Join(config, split))
+}
+
+// few lists names, each once and no more than a reader wants.
+func few(names []string) string {
+	const most = 10
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + ", …"
+	}
+	return strings.Join(names, ", ")
 }
 
 // patterns are the places where Hub data sets keep a split, the usual one first.
@@ -187,16 +239,24 @@ func shards(files []string, config, split string) []string {
 
 func (t Task) read(ctx context.Context, f Files, files []string, split, tmpl string) ([]Item, error) {
 	var items []Item
+	size := 0
 	for _, config := range t.Configs() {
 		n := 0
 		for _, name := range shards(files, config, split) {
-			err := readFile(ctx, f, name, func(r row) error {
+			err := readFile(ctx, f, name, t.schema.columns(), func(r row) error {
 				it, input, err := t.schema.item(r)
 				if err != nil {
 					return err
 				}
 				it.ID = config + "/" + split + "/" + strconv.Itoa(n)
 				it.Prompt = fill(tmpl, input)
+				size += len(it.Prompt) + len(it.Gold)
+				for _, o := range it.Options {
+					size += len(o)
+				}
+				if size > maxPrompts { // a few bytes of a file may name one text a million times
+					return fmt.Errorf("more than %d MiB of prompts", maxPrompts>>20)
+				}
 				items = append(items, it)
 				n++
 				return nil

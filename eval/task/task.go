@@ -39,6 +39,9 @@ const (
 	SelectHeldOut = "held-out"
 	// SelectNone leaves the test set whole; there is then no selection set.
 	SelectNone = "none"
+	// SelectReported judges the search on the reported rows themselves, which the Set's Source says. With refuses it:
+	// it is not a task's option but for a caller to set on the Task, where a recipe asks for it in so many words.
+	SelectReported = "reported"
 )
 
 // DefaultMaxTokens is the paper's bound on a completion.
@@ -49,6 +52,8 @@ type Task struct {
 	Name string
 	// Dataset is the Hub repository, Revision a commit (or branch) of it, Config the folder or folders, comma-separated.
 	Dataset, Config, Revision string
+	// HubConfig is what the data set's card calls Config; empty where the task reads several.
+	HubConfig string
 	// Prompt names the preset that turns a row into a prompt, see Prompts.
 	Prompt string
 	// Grader names the rule that judges an output, see package grade.
@@ -62,6 +67,18 @@ type Task struct {
 	Select string
 
 	schema schema
+	// rows is how many the test split has at revision pinned.
+	rows   int
+	pinned string
+}
+
+// Rows is how many rows the reported split is known to have before anything is fetched; 0 where that is not known,
+// since the task was given another data set, revision or split.
+func (t Task) Rows() int {
+	if t.Revision != t.pinned || t.Split != "test" || t.Subset != SubsetAll {
+		return 0
+	}
+	return t.rows
 }
 
 // Configs are the folders of the data set that the task reads, in order.
@@ -74,27 +91,28 @@ const (
 	gsm8kRevision   = "740312add88f781978c0658806c59bc2815b9866"
 	mathRevision    = "21a5633873b6a120296cce3e2df9d5550074f4a3"
 	lawRevision     = "9833f318db11941509f2b56a29b423757f8acbd9"
+	financeDataset  = "AdaptLLM/finance-tasks"
 	financeRevision = "51466157bea8775e5660e5421918b5c14fd56dd5" // the last one with zero-shot inputs
 	mathConfigs     = "algebra,counting_and_probability,geometry,intermediate_algebra,number_theory,prealgebra,precalculus"
 )
 
 func all() []Task {
-	maths := func(name, dataset, config, revision string, s schema) Task {
-		return Task{Name: name, Dataset: dataset, Config: config, Revision: revision, Prompt: PromptAbel, Grader: "abel", schema: s}
+	maths := func(name, dataset, config, hubConfig, revision string, rows int, s schema) Task {
+		return Task{Name: name, Dataset: dataset, Config: config, HubConfig: hubConfig, Revision: revision, Prompt: PromptAbel, Grader: "abel", schema: s, rows: rows}
 	}
-	choice := func(name, dataset, config, revision string) Task {
-		return Task{Name: name, Dataset: dataset, Config: config, Revision: revision, Prompt: PromptRaw, Grader: "contains", schema: choiceSchema}
+	choice := func(name, dataset, config, hubConfig, revision string, rows int) Task {
+		return Task{Name: name, Dataset: dataset, Config: config, HubConfig: hubConfig, Revision: revision, Prompt: PromptRaw, Grader: "contains", schema: choiceSchema, rows: rows}
 	}
 	tasks := []Task{
-		maths("gsm8k", "openai/gsm8k", "main", gsm8kRevision, gsm8kSchema),
-		maths("math", "EleutherAI/hendrycks_math", mathConfigs, mathRevision, mathSchema),
-		choice("fiqa_sa", "AdaptLLM/finance-tasks", "FiQA_SA", financeRevision),
-		choice("fpb", "AdaptLLM/finance-tasks", "FPB", financeRevision),
-		choice("scotus", "AdaptLLM/law-tasks", "scotus", lawRevision),
-		choice("unfair_tos", "AdaptLLM/law-tasks", "unfair_tos", lawRevision),
+		maths("gsm8k", "openai/gsm8k", "main", "main", gsm8kRevision, 1319, gsm8kSchema),
+		maths("math", "EleutherAI/hendrycks_math", mathConfigs, "", mathRevision, 5000, mathSchema),
+		choice("fiqa_sa", financeDataset, "FiQA_SA", "FiQA_SA", financeRevision, 235),
+		choice("fpb", financeDataset, "FPB", "FPB", financeRevision, 970),
+		choice("scotus", "AdaptLLM/law-tasks", "scotus", "SCOTUS", lawRevision, 60),
+		choice("unfair_tos", "AdaptLLM/law-tasks", "unfair_tos", "UNFAIR_ToS", lawRevision, 1607),
 	}
 	for i := range tasks {
-		tasks[i].MaxTokens, tasks[i].Subset, tasks[i].Split = DefaultMaxTokens, SubsetAll, "test"
+		tasks[i].MaxTokens, tasks[i].Subset, tasks[i].Split, tasks[i].pinned = DefaultMaxTokens, SubsetAll, "test", tasks[i].Revision
 	}
 	return tasks
 }
@@ -126,7 +144,7 @@ func (t Task) With(o configs.TaskOptions) (Task, error) {
 	if o.Dataset != "" {
 		t.Dataset = o.Dataset
 		// The pinned commit belongs to the default data set.
-		t.Revision = "main"
+		t.Revision, t.pinned = "main", ""
 	}
 	if o.Revision != "" {
 		t.Revision = o.Revision
@@ -172,9 +190,9 @@ func (t Task) With(o configs.TaskOptions) (Task, error) {
 		}
 		*s.field = s.value
 	}
-	if t.Select == t.Split {
-		return t, fmt.Errorf("%w: task %s: select and split are both %q: a search judged on the reported rows proves nothing; use %q for a part of it",
-			ErrOption, t.Name, t.Split, SelectHeldOut)
+	if t.Select == t.Split || t.Select == SelectReported {
+		return t, fmt.Errorf("%w: task %s: select is %q and split is %q: a search judged on the reported rows proves nothing; use %q for a part of them, or let the recipe say mergebot.selection: test",
+			ErrOption, t.Name, t.Select, t.Split, SelectHeldOut)
 	}
 	return t, nil
 }

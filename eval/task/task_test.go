@@ -106,7 +106,7 @@ func TestWith(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, o := range []configs.TaskOptions{
-		{Prompt: "x"}, {Grader: "contains"}, {Grader: "x"}, {MaxTokens: -1}, {Subset: "labelled"}, {Split: "../x"}, {Select: "a*"}, {Select: "test"},
+		{Prompt: "x"}, {Grader: "contains"}, {Grader: "x"}, {MaxTokens: -1}, {Subset: "labelled"}, {Split: "../x"}, {Select: "a*"}, {Select: "test"}, {Select: SelectReported},
 	} {
 		if _, err := k.With(o); !errors.Is(err, ErrOption) {
 			t.Errorf("%+v: %v", o, err)
@@ -275,6 +275,27 @@ func TestJSONForms(t *testing.T) {
 	}
 }
 
+type problem struct {
+	Problem  string `parquet:"problem"`
+	Level    string `parquet:"level"`
+	Type     string `parquet:"type"`
+	Solution string `parquet:"solution"`
+}
+
+// mathRepo is MATH in its real layout: seven configs, of which the first has a second row with this solution.
+func mathRepo(t testing.TB, solution string) repo {
+	r := repo{"README.md": nil}
+	for i, c := range strings.Split(mathConfigs, ",") {
+		rows := []problem{{"Find $x$.", "Level 5", c, fmt.Sprintf(`It is $x = \boxed{%d}$.`, i)}}
+		if i == 0 && solution != "" {
+			rows = append(rows, problem{"Find $y$.", "Level 1", c, solution})
+		}
+		r[c+"/test-00000-of-00001.parquet"] = table(t, rows...)
+		r[c+"/train-00000-of-00001.parquet"] = table(t, rows[0])
+	}
+	return r
+}
+
 func TestBadData(t *testing.T) {
 	t.Parallel()
 	object := func(s string) repo { return repo{"FPB/test.json": []byte("[" + s + "]")} }
@@ -289,7 +310,7 @@ func TestBadData(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"fpb", repo{}, ErrNoSplit, `no file for split "test"`},
+		{"fpb", repo{}, ErrNoSplit, "holds no data that the task reads, such as FPB/test-*.parquet or FPB/test.json"},
 		{"fpb", repo{"FPB/test.json": nil}, ErrMalformed, "empty file"},
 		{"fpb", object(""), ErrNoItems, "no items"},
 		{"fpb", object("{"), ErrMalformed, "after 0 rows"},
@@ -300,6 +321,15 @@ func TestBadData(t *testing.T) {
 		{"fpb", object(`{"input":null,"options":["a"],"gold_index":0}`), ErrMalformed, "got nothing"},
 		{"fpb", object(`{"input":"x","options":"a","gold_index":0}`), ErrMalformed, "want a list of texts, got text"},
 		{"fpb", object(`{"input":"x","options":[],"gold_index":0}`), ErrMalformed, "0 options"},
+		{"fpb", object(`{"input":"x","options":["a","b"," a"],"gold_index":0}`), ErrMalformed, "options 0 and 2 are both \"a\""},
+		{"fpb", object(`{"input":"x","options":["a",null],"gold_index":0}`), ErrMalformed, "got nothing"},
+		{"fpb", object(`null`), ErrMalformed, `no column "input"`},
+		{"fpb", repo{"FPB/train.json": nil, "FPB/dev-1.parquet": nil, "NER/test.json": nil}, ErrNoSplit, `has no split "test" of FPB: there are dev, train`},
+		{"fpb", repo{"fpb/test.json": nil, "NER/test.json": nil, "README.md": nil}, ErrNoSplit, "has no config FPB (no file such as FPB/test-*.parquet): there are NER, fpb; set the task's"},
+		{"math", repo{"algebra/test.parquet": nil}, ErrNoSplit, "has no config counting_and_probability"},
+		{"math", mathRepo(t, `so $\boxed{}$`), ErrMalformed, `algebra/test-00000-of-00001.parquet row 1: column "solution": no \boxed answer in it; the task reads the columns problem, solution`},
+		{"math", mathRepo(t, `so $\boxed{ }$`), ErrMalformed, `no \boxed answer in it`},
+		{"math", mathRepo(t, `so 5`), ErrMalformed, `no \boxed answer in it`},
 		{"fpb", object(`{"input":"x","options":["a"," "],"gold_index":0}`), ErrMalformed, "option 1 is blank"},
 		{"fpb", object(`{"input":"x","options":["a",{}],"gold_index":0}`), ErrMalformed, "got an object"},
 		{"fpb", object(`{"input":"x","options":["a"],"gold_index":1}`), ErrMalformed, "1 is not the index"},
@@ -330,7 +360,7 @@ func TestParquetDamage(t *testing.T) {
 		for _, v := range []byte{0, 0x7f, 0xff, good[i] ^ 0x10} {
 			data := bytes.Clone(good)
 			data[i] = v
-			err := readFile(t.Context(), repo{"x.parquet": data}, "x.parquet", func(row) error { return nil })
+			err := readFile(t.Context(), repo{"x.parquet": data}, "x.parquet", []string{"question", "answer"}, func(row) error { return nil })
 			if err != nil {
 				refused++
 			}
@@ -364,7 +394,8 @@ func FuzzReadFile(f *testing.F) {
 		if isParquet {
 			name = "x.parquet"
 		}
-		err := readFile(t.Context(), repo{name: data}, name, func(r row) error {
+		columns := []string{"question", "answer", "problem", "solution", "input", "options", "gold_index"}
+		err := readFile(t.Context(), repo{name: data}, name, columns, func(r row) error {
 			for _, s := range []schema{gsm8kSchema, mathSchema, choiceSchema} {
 				// A row may well be refused; it must not be accepted with an index out of range.
 				if it, _, err := s.item(r); err == nil && s == choiceSchema {
