@@ -54,7 +54,7 @@ func newBench(t *testing.T) *bench {
 	if err := server.Server.Seed(t.Context(), seed); err != nil {
 		t.Fatal(err)
 	}
-	env := &run.Env{Device: kernel.CPU(), ShardSize: 5e9, Observe: func(run.Event) {}, Engine: engine.Options{LibDir: os.Getenv("MERGEBOT_ENGINE_DIR")}}
+	env := &run.Env{Device: kernel.CPU(), ShardSize: 5e9, Observe: func(run.Event) {}, Engines: run.Engines{Llama: engine.Options{LibDir: os.Getenv("MERGEBOT_ENGINE_DIR")}}}
 	if env.Storage, err = run.OpenStorage(filepath.Join(work, "storage")); err != nil {
 		t.Fatal(err)
 	}

@@ -34,18 +34,23 @@ func (b *bench) peer(t *testing.T, name string, args ...string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(peers(t), "venv", "bin", name), args...)
-	home := filepath.Join(b.work, "home")
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8", "TMPDIR=" + os.TempDir(),
-		"HF_ENDPOINT=" + b.URL, "HF_HOME=" + filepath.Join(home, "hf"),
-		"HF_HUB_DISABLE_XET=1", "HF_HUB_DISABLE_TELEMETRY=1", "HF_HUB_DISABLE_PROGRESS_BARS=1", "HF_HUB_DISABLE_UPDATE_CHECK=1",
-		"CUDA_VISIBLE_DEVICES=", "NO_COLOR=1", "PYTHONDONTWRITEBYTECODE=1", "no_proxy=*",
-	}
+	cmd.Env = b.environment()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
 	return string(out)
+}
+
+// environment is what a peer sees: this bench's hub, a home of its own and no accelerator.
+func (b *bench) environment() []string {
+	home := filepath.Join(b.work, "home")
+	return []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8", "TMPDIR=" + os.TempDir(),
+		"HF_ENDPOINT=" + b.URL, "HF_HOME=" + filepath.Join(home, "hf"),
+		"HF_HUB_DISABLE_XET=1", "HF_HUB_DISABLE_TELEMETRY=1", "HF_HUB_DISABLE_PROGRESS_BARS=1", "HF_HUB_DISABLE_UPDATE_CHECK=1",
+		"CUDA_VISIBLE_DEVICES=", "NO_COLOR=1", "PYTHONDONTWRITEBYTECODE=1", "no_proxy=*",
+	}
 }
 
 // script runs one of our programs, which uses the peers' libraries: a JSON value goes in, one comes out.

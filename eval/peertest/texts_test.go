@@ -60,9 +60,9 @@ func TestTexts(t *testing.T) {
 // checkTexts has the embedded engine continue the prompts of what a peer wrote.
 func (b *bench) checkTexts(t *testing.T, dir string, want []textCase) {
 	t.Helper()
-	requireEngine(t, b.env.Engine.LibDir)
+	requireEngine(t, b.env.Engines.Llama.LibDir)
 	c := openCheckpoint(t, dir)
-	s, err := engine.OpenLlama(t.Context(), dir, c, b.env.Engine)
+	s, err := engine.OpenLlama(t.Context(), dir, c, b.env.Engines.Llama)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,7 +68,7 @@ func TestTransformersLoadsMerged(t *testing.T) {
 func TestPublished(t *testing.T) {
 	peers(t)
 	b := newBench(t)
-	requireEngine(t, b.env.Engine.LibDir)
+	requireEngine(t, b.env.Engines.Llama.LibDir)
 	recipe := loadRecipe(t, "publish")
 	o, err := run.Execute(t.Context(), b.env, recipe, run.Options{Out: t.TempDir(), Publish: true})
 	if err != nil {
