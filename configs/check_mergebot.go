@@ -12,6 +12,12 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
+// Engines are what a recipe's evaluate.engine may be.
+var Engines = []string{"auto", "llama.cpp", "vllm"}
+
+// SelectionTest is the value of mergebot.selection that allows a search and gates to be judged on what is reported.
+const SelectionTest = "test"
+
 // tasks are the names of the tasks that mergebot can score.
 var tasks = []string{"gsm8k", "math", "fiqa_sa", "fpb", "scotus", "unfair_tos"}
 
@@ -21,6 +27,7 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 func checkMergebot(d *decoder, r *Recipe, m Method) {
 	mb := &r.Mergebot
 	checkWord(d, "mergebot.semantics", mb.Semantics, "mergekit", "paper")
+	checkWord(d, "mergebot.selection", mb.Selection, SelectionTest)
 	checkDPPA(d, r, m)
 	checkRatios(d, r)
 	checkSearch(d, r, m)
@@ -283,14 +290,12 @@ func checkEvaluate(d *decoder, mb *Mergebot) {
 	e := mb.Evaluate
 	checkNumber(d, path+".limit", float64(e.Limit), notNegative)
 	checkName(d, path+".split", e.Split)
-	if e.Engine != "auto" && e.Engine != "llama.cpp" {
-		u, err := url.Parse(e.Engine)
-		switch {
-		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-			// Not quoted: it may be a URL with a password in it.
-			d.failAt(path+".engine", "unknown engine; want auto, llama.cpp or the URL of a server such as http://localhost:8000/v1")
-		case u.User != nil:
-			d.failAt(path+".engine", "a password does not belong in a recipe; remove it from the URL")
+	if !slices.Contains(Engines, e.Engine) {
+		// Not quoted: it may be a URL with a password in it.
+		if u, err := url.Parse(e.Engine); err == nil && u.Host != "" {
+			d.failAt(path+".engine", "a server holds one model and a recipe scores several; want %s, or score one model with mergebot eval --engine URL", strings.Join(Engines, ", "))
+		} else {
+			d.failAt(path+".engine", "unknown engine; want %s", strings.Join(Engines, ", "))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(mb.Evaluate.Tasks)) {
@@ -303,6 +308,24 @@ func checkEvaluate(d *decoder, mb *Mergebot) {
 			d.failKey(at, "", "no domain has the task %s, so this has no effect", name)
 		}
 		checkTaskOptions(d, at, mb.Evaluate.Tasks[name])
+		checkSelect(d, mb, at+".select", mb.Evaluate.Tasks[name])
+	}
+}
+
+// checkSelect keeps what is chosen by rows apart from what is reported on rows, unless the recipe wants it otherwise.
+func checkSelect(d *decoder, mb *Mergebot, path string, o TaskOptions) {
+	split := o.Split
+	if split == "" {
+		split = mb.Evaluate.Split
+	}
+	switch chosen := mb.Search != nil || len(mb.Gates) > 0; {
+	case o.Select == "":
+	case mb.Selection == SelectionTest:
+		d.failAt(path, "selection: test says already which rows the search and the gates are judged on; remove one of the two")
+	case o.Select == "none" && chosen:
+		d.failAt(path, "there are no rows to judge the search and the gates on; remove select, or write mergebot.selection: test to judge them on the rows that are reported")
+	case o.Select == split && chosen, o.Select == "test" && split == "" && chosen:
+		d.failAt(path, "the search and the gates would be judged on the very rows that are reported; write another split, or mergebot.selection: test if that is what you want")
 	}
 }
 

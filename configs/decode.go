@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -113,6 +114,8 @@ func (d *decoder) decode(n *yaml.Node, path string, into any) {
 		d.toggle(n, v)
 	case *int:
 		d.whole(n, v)
+	case *time.Duration:
+		d.duration(n, v)
 	case *int64:
 		d.bytes(n, v)
 	case *uint64:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -89,6 +90,16 @@ func (d *decoder) bytes(n *yaml.Node, into *int64) {
 	if err := n.Decode(into); err != nil {
 		d.fail(at(n), "", "%s is out of range", clip(n.Value))
 	}
+}
+
+func (d *decoder) duration(n *yaml.Node, into *time.Duration) {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" {
+		if v, err := time.ParseDuration(n.Value); err == nil {
+			*into = v
+			return
+		}
+	}
+	d.fail(at(n), "", "want a duration such as 10m, not %s", describe(n))
 }
 
 func (d *decoder) seed(n *yaml.Node, into *uint64) {

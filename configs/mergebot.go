@@ -15,6 +15,9 @@ type Mergebot struct {
 	Domains []Domain `yaml:"domains"`
 	// How the models are scored.
 	Evaluate Evaluate `yaml:"evaluate"`
+	// The search and the gates are judged on rows that the report does not score. "test" judges them on the very rows
+	// that are reported; the report then says so in red.
+	Selection string `yaml:"selection" jsonschema:"enum=test"`
 	// What the scores must reach before anything is published.
 	Gates []Gate `yaml:"gates"`
 	// Where the result goes; without this section nothing is published.
@@ -75,8 +78,8 @@ type Domain struct {
 type Evaluate struct {
 	// Items per task that are scored; 0 is all of them.
 	Limit int `yaml:"limit" jsonschema:"minimum=0,default=0"`
-	// What generates text: auto, llama.cpp, or the URL of a server with /v1/completions.
-	Engine string `yaml:"engine" jsonschema:"default=auto"`
+	// What generates text: auto (what the machine's settings say), llama.cpp, or vllm.
+	Engine string `yaml:"engine" jsonschema:"enum=auto,enum=llama.cpp,enum=vllm,default=auto"`
 	// Changes to tasks, by the task's name.
 	Tasks map[string]TaskOptions `yaml:"tasks"`
 	// The seed that draws the items when limit is set.
@@ -101,7 +104,7 @@ type TaskOptions struct {
 	Subset string `yaml:"subset"`
 	// The split that is scored.
 	Split string `yaml:"split"`
-	// The split that a search is judged on.
+	// The split that a search and the gates are judged on.
 	Select string `yaml:"select"`
 }
 

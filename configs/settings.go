@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/pflag"
@@ -30,7 +31,7 @@ type Settings struct {
 	ShardSize int64 `yaml:"shard_size"`
 	// The Hub.
 	Hub HubSettings `yaml:"hub"`
-	// The embedded engine.
+	// What generates the text that is scored.
 	Engine EngineSettings `yaml:"engine"`
 }
 
@@ -44,15 +45,44 @@ type HubSettings struct {
 	Workers int `yaml:"workers"`
 }
 
-// EngineSettings says how much the embedded engine does at once. 0 leaves the
-// choice to the engine.
+// EngineSettings says what a recipe's engine: auto is on this machine, and how
+// much the engines do at once. 0 lanes, slots or threads leave the choice to
+// the embedded engine.
 type EngineSettings struct {
-	// Contexts that generate side by side.
+	// The engine of recipes that leave it to the machine: llama.cpp or vllm.
+	Use string `yaml:"use"`
+	// Contexts of the embedded engine that generate side by side.
 	Lanes int `yaml:"lanes"`
 	// Texts that one context generates at once.
 	Slots int `yaml:"slots"`
 	// Threads of one context.
 	Threads int `yaml:"threads"`
+	// Requests that are in flight at once to a server, at most.
+	Concurrency int `yaml:"concurrency"`
+	// How long a server may take for one answer.
+	Timeout time.Duration `yaml:"timeout"`
+	// How long an item is tried again while a server fails.
+	Patience time.Duration `yaml:"patience"`
+	// The vLLM that mergebot starts.
+	VLLM VLLMSettings `yaml:"vllm"`
+}
+
+// VLLMSettings says how vLLM is started.
+type VLLMSettings struct {
+	// The program, by its name in PATH or by its path.
+	Command string `yaml:"command"`
+	// More arguments of vllm serve.
+	Args []string `yaml:"args"`
+	// The number format of weights: bfloat16, float16 or float32.
+	DType string `yaml:"dtype"`
+	// The positions of a sequence, prompt included; 0 leaves it to vLLM.
+	Context int `yaml:"context"`
+	// The folder for the candidates' weights; memory, best. Empty takes /dev/shm.
+	Dir string `yaml:"dir"`
+	// The file that keeps vLLM's output; empty keeps its end for errors.
+	Log string `yaml:"log"`
+	// How long it may take until it answers.
+	Start time.Duration `yaml:"start"`
 }
 
 // LoadSettings reads the settings. A flag goes before a MERGEBOT_* variable,
@@ -140,7 +170,13 @@ func AddFlags(flags *pflag.FlagSet) {
 		case reflect.String:
 			flags.String(flagName(key), "", usage)
 		case reflect.Int64:
+			if value.Type() == reflect.TypeFor[time.Duration]() {
+				flags.Duration(flagName(key), 0, usage)
+				return
+			}
 			flags.Int64(flagName(key), 0, usage)
+		case reflect.Slice:
+			flags.StringArray(flagName(key), nil, usage)
 		default:
 			flags.Int(flagName(key), 0, usage)
 		}
@@ -156,9 +192,22 @@ var settingUsage = map[string]string{
 	"hub.endpoint":   "address of the Hub (default: HF_ENDPOINT)",
 	"hub.cache":      "folder of downloaded files (default: HF_HUB_CACHE)",
 	"hub.workers":    "files or parts moved at once (default 8)",
+	"engine.use":     "what engine: auto is here: llama.cpp or vllm (default llama.cpp)",
 	"engine.lanes":   "contexts that generate side by side (default: the engine's choice)",
 	"engine.slots":   "texts that one context generates at once (default: the engine's choice)",
 	"engine.threads": "threads of one context (default: the engine's choice)",
+
+	"engine.concurrency": "requests in flight to a server, at most (default 128)",
+	"engine.timeout":     "how long a server may take for one answer (default 10m)",
+	"engine.patience":    "how long an item is tried again while a server fails (default 10m)",
+
+	"engine.vllm.command": "the program vllm (default: vllm in PATH)",
+	"engine.vllm.args":    "one more argument of vllm serve; may be given several times",
+	"engine.vllm.dtype":   "number format of vLLM's weights: bfloat16, float16 or float32 (default bfloat16)",
+	"engine.vllm.context": "positions of a sequence in vLLM (default: vLLM's choice)",
+	"engine.vllm.dir":     "folder for the candidates' weights (default /dev/shm)",
+	"engine.vllm.log":     "file that keeps vLLM's output",
+	"engine.vllm.start":   "how long vLLM may take until it answers (default 20m)",
 }
 
 func flagName(key string) string { return strings.NewReplacer(".", "-", "_", "-").Replace(key) }
@@ -192,6 +241,8 @@ func settingsDefaults() (*Settings, error) {
 		Device:    "auto",
 		ShardSize: 5_000_000_000,
 		Hub:       HubSettings{Workers: 8},
+		Engine: EngineSettings{Use: "llama.cpp", Concurrency: 128, Timeout: 10 * time.Minute, Patience: 10 * time.Minute,
+			VLLM: VLLMSettings{Command: "vllm", DType: "bfloat16", Start: 20 * time.Minute}},
 	}, nil
 }
 
@@ -236,16 +287,40 @@ func (s *Settings) check() error {
 	if s.Hub.Workers < 1 || s.Hub.Workers > 256 {
 		bad("hub.workers", "%d; want 1 to 256", s.Hub.Workers)
 	}
-	for key, n := range map[string]int{"engine.lanes": s.Engine.Lanes, "engine.slots": s.Engine.Slots, "engine.threads": s.Engine.Threads} {
-		if n < 0 || n > 4096 {
-			bad(key, "%d; want 0 to 4096, 0 for the engine's choice", n)
-		}
-	}
-	for _, path := range []*string{&s.EngineDir, &s.Hub.Cache} {
+	s.Engine.check(bad)
+	for _, path := range []*string{&s.EngineDir, &s.Hub.Cache, &s.Engine.VLLM.Command, &s.Engine.VLLM.Dir, &s.Engine.VLLM.Log} {
 		*path = expandHome(*path)
 	}
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(errs...)
+}
+
+func (e EngineSettings) check(bad func(key, format string, args ...any)) {
+	if !slices.Contains(Engines[1:], e.Use) {
+		bad("engine.use", "%q is not known; want %s", clip(e.Use), strings.Join(Engines[1:], " or "))
+	}
+	for key, n := range map[string]int{"engine.lanes": e.Lanes, "engine.slots": e.Slots, "engine.threads": e.Threads} {
+		if n < 0 || n > 4096 {
+			bad(key, "%d; want 0 to 4096, 0 for the engine's choice", n)
+		}
+	}
+	if e.Concurrency < 1 || e.Concurrency > 4096 {
+		bad("engine.concurrency", "%d; want 1 to 4096", e.Concurrency)
+	}
+	for key, d := range map[string]time.Duration{"engine.timeout": e.Timeout, "engine.patience": e.Patience, "engine.vllm.start": e.VLLM.Start} {
+		if d < time.Second {
+			bad(key, "%v; want 1s or more, such as 10m", d)
+		}
+	}
+	if e.VLLM.Command == "" {
+		bad("engine.vllm.command", "empty; want a program such as vllm")
+	}
+	if formats := []string{"bfloat16", "float16", "float32"}; !slices.Contains(formats, e.VLLM.DType) {
+		bad("engine.vllm.dtype", "%q is not known; want %s", clip(e.VLLM.DType), strings.Join(formats, ", "))
+	}
+	if e.VLLM.Context < 0 {
+		bad("engine.vllm.context", "%d; want a number of positions, or 0 for vLLM's choice", e.VLLM.Context)
+	}
 }
 
 // storageURL takes a folder, too.

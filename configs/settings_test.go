@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
@@ -53,6 +54,8 @@ func TestSettingsDefaults(t *testing.T) {
 		Device:    "auto",
 		ShardSize: 5_000_000_000,
 		Hub:       HubSettings{Workers: 8},
+		Engine: EngineSettings{Use: "llama.cpp", Concurrency: 128, Timeout: 10 * time.Minute, Patience: 10 * time.Minute,
+			VLLM: VLLMSettings{Command: "vllm", DType: "bfloat16", Start: 20 * time.Minute}},
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("got %+v\nwant %+v", s, want)
@@ -91,6 +94,11 @@ func TestSettingsMistakes(t *testing.T) {
 		{"shard_size: 5GB\n", `:1:13: want a whole number of bytes, not the text "5GB"`},
 		{"shard_size: 0\n", "setting shard_size: 0 bytes; want 1 or more"},
 		{"hub: {endpoint: ftp://x}\n", "setting hub.endpoint: want an address"},
+		{"engine: {use: http://x}\n", `setting engine.use: "http://x" is not known; want llama.cpp or vllm`},
+		{"engine: {timeout: 3}\n", `:1:19: want a duration such as 10m, not the number 3`},
+		{"engine: {patience: 10ms}\n", "setting engine.patience: 10ms; want 1s or more"},
+		{"engine: {concurrency: 0}\n", "setting engine.concurrency: 0; want 1 to 4096"},
+		{"engine: {vllm: {dtype: int8}}\n", `setting engine.vllm.dtype: "int8" is not known`},
 		{"hub: {workers: 0}\n", "setting hub.workers: 0; want 1 to 256"},
 		{"storage: http://x\n", "setting storage: want a folder"},
 		{"- storage\n", ":1:1: want a mapping"},
