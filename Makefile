@@ -13,7 +13,7 @@ ACTIONLINT  := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo demo-full engine peers-light test test-race test-peers lint bench memory generate clean help
+.PHONY: build demo demo-full engine peers-light test test-race test-peers lint bench bench-engines memory generate clean help
 
 build: ## build bin/mergebot
 	$(GO) build -trimpath -o $(BIN) ./cmd/mergebot
@@ -31,10 +31,11 @@ peers-light: ## the Hub's own Python and npm clients, for the tests
 	hub/peertest/setup.sh $(PEERS)
 
 test: lint engine peers-light test-race ## lint, then every test, with the light peers
+	MERGEBOT_REQUIRE_CHROMIUM=$$(eval/report/setup-chromium.sh && echo 1) \
 	MERGEBOT_REQUIRE_ENGINE=1 MERGEBOT_PEERS=$(PEERS) MERGEBOT_PYTHON=$(PEERS)/venv/bin/python $(GO) test -timeout 20m ./... ./testdata/family ./testdata/familyhub
 
 test-race: ## the packages that run goroutines, under the race detector
-	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m ./bot/... ./hub ./hub/embedded ./merge/... ./eval/engine
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m ./bot/... ./hub ./hub/embedded ./merge/... ./eval/engine ./eval/engine/server ./eval/engine/vllm
 
 test-peers: build engine ## the heavy peers: transformers and torch (gigabytes); not part of make test
 	eval/peertest/setup.sh $(HEAVY)
@@ -56,6 +57,9 @@ $(TOOLS)/actionlint:
 
 bench: ## kernels against memcpy, in one run
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./merge/kernel/...
+
+bench-engines: engine ## requests a second against wrk, batched decoding against one text at a time
+	$(GO) test -run '^$$' -bench 'Throughput|Batched' -benchtime 3x -timeout 60m ./eval/engine ./eval/engine/server
 
 memory: build ## peak memory of merging a made-up 1.1 B model with three experts (9 GB of disk)
 	rm -rf out/memory && mkdir -p out/memory

@@ -39,12 +39,14 @@ type Result struct {
 	Correct   int    `json:"correct"`
 	// NoAnswer, Several and Truncated count outputs without an answer, with more than one, and cut off by MaxTokens or
 	// the context.
-	NoAnswer  int          `json:"no_answer"`
-	Truncated int          `json:"truncated"`
-	Several   int          `json:"several"`
-	Items     []ItemResult `json:"items"`
-	Engine    engine.Info  `json:"engine"`
-	Seconds   float64      `json:"seconds"`
+	NoAnswer  int `json:"no_answer"`
+	Truncated int `json:"truncated"`
+	Several   int `json:"several"`
+	// Recalled counts the completions that an earlier run of the same weights had made.
+	Recalled int          `json:"recalled,omitempty"`
+	Items    []ItemResult `json:"items"`
+	Engine   engine.Info  `json:"engine"`
+	Seconds  float64      `json:"seconds"`
 }
 
 // ItemResult is one judged output.

@@ -161,7 +161,7 @@ func one(ctx context.Context, o Options, name string) (*run.Outcome, error) {
 // row is a run as a line of the paper's table.
 func row(name string, r *report.Report) report.Row {
 	parts := strings.SplitN(name, "-", 3)
-	out := report.Row{Method: strings.ToUpper(parts[0]) + " " + parts[1] + " %"}
+	out := report.Row{Method: strings.ToUpper(parts[0]) + " " + parts[1] + " %", Selection: r.Selection}
 	for _, d := range r.Domains {
 		cell := report.Cell{Domain: d.Name, Ratio: d.Ratio}
 		for _, t := range d.Tasks {

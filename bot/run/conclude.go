@@ -18,7 +18,8 @@ func (p *pipeline) conclude(ctx context.Context) (*Outcome, error) {
 		return nil, err
 	}
 	r := p.report()
-	if _, err := writeReport(p.opts.Out, r); err != nil {
+	items := p.items()
+	if _, err := writeReport(p.opts.Out, r, items); err != nil {
 		return nil, err
 	}
 	if p.opts.Publish && p.passed() {
@@ -31,14 +32,14 @@ func (p *pipeline) conclude(ctx context.Context) (*Outcome, error) {
 		return nil, err
 	}
 	r = p.report()
-	page, err := writeReport(p.opts.Out, r)
+	page, err := writeReport(p.opts.Out, r, items)
 	if err != nil {
 		return nil, err
 	}
 	if err := p.x.env.Storage.put(ctx, p.x.journal.dir()+"report.json", r); err != nil {
 		return nil, err
 	}
-	o := &Outcome{Run: p.x.journal.record.ID, Plan: p.plan, ModelDir: p.modelDir(), ReportPath: page, Report: &r, Published: p.commit}
+	o := &Outcome{Run: p.x.journal.record.ID, Plan: p.plan, ModelDir: p.modelDir(), ReportPath: page, Report: &r, Published: p.commit, items: items}
 	if !p.passed() {
 		return o, fmt.Errorf("%w: see %s", ErrGate, page)
 	}
@@ -68,24 +69,58 @@ func (o *Outcome) Summary() Summary {
 func (o *Outcome) WriteSummary(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if len(o.Report.Domains) > 0 {
-		fmt.Fprintln(t, "TASK\tN\tBASE\tEXPERT\tMERGED\t95 % INTERVAL\tRATIO\t95 % INTERVAL")
+		fmt.Fprintln(t, "TASK\tN\tBASE\tEXPERT\tMERGED\t95 % INTERVAL\tRATIO\t95 % INTERVAL\tAGAINST THE EXPERT")
 	}
 	for _, d := range o.Report.Domains {
 		for _, x := range d.Tasks {
 			merged, _ := x.Score(report.Merged)
-			fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s – %s\t%s\n", x.Name, merged.N, accuracy(x, report.Base), accuracy(x, report.Expert), accuracy(x, report.Merged),
-				percent(merged.Low), percent(merged.High), ratioText(x.Ratio))
+			fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s – %s\t%s\t%s\n", x.Name, merged.N, accuracy(x, report.Base), accuracy(x, report.Expert), accuracy(x, report.Merged),
+				percent(merged.Low), percent(merged.High), ratioText(x.Ratio), testWords(x.McNemar))
 		}
-		fmt.Fprintf(t, "domain %s\t\t\t\t\t\t%s\n", d.Name, ratioText(d.Ratio))
+		fmt.Fprintf(t, "domain %s\t\t\t\t\t\t%s\t%s\n", d.Name, ratioText(d.Ratio), ratioWords(d.Ratio))
 	}
 	for _, g := range o.Report.Gates {
 		word := "met"
 		if !g.Passed {
 			word = "NOT MET"
 		}
-		fmt.Fprintf(t, "gate %s%s\t\t\t\t\t\t%s\t%s\n", g.Domain, g.Task, percent(g.Value), word)
+		least := max(g.MinRatio, g.MinScore)
+		if g.Low <= least && least <= g.High {
+			word += ", but " + percent(least) + " is inside the noise"
+		}
+		fmt.Fprintf(t, "gate %s%s\t%d\t\t\t\t\t%s\t%s – %s\t%s\n", g.Domain, g.Task, g.N, percent(g.Value), percent(g.Low), percent(g.High), word)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil || o.Report.Selection != report.SelectionTest {
+		return err
+	}
+	_, err := fmt.Fprintln(w, "\nThe recipe says selection: test: what was chosen was chosen on the very rows that are reported here.\nThese scores are too good by an unknown amount.")
+	return err
+}
+
+// testWords says what McNemar's test of merged against expert allows to be said.
+func testWords(m *report.McNemar) string {
+	switch {
+	case m == nil:
+		return ""
+	case m.P >= 0.05:
+		return "inside the noise"
+	case m.OnlyMerged > m.OnlyExpert:
+		return "better"
+	}
+	return "worse"
+}
+
+// ratioWords says what a Domain-Ratio's interval allows to be said.
+func ratioWords(i *report.Interval) string {
+	switch {
+	case i == nil:
+		return ""
+	case i.Low <= 1 && 1 <= i.High:
+		return "inside the noise"
+	case i.Low > 1:
+		return "better"
+	}
+	return "worse"
 }
 
 func accuracy(t report.Task, role report.Role) string {

@@ -3,20 +3,28 @@ package run
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
+	"mergebot/configs"
 	"mergebot/eval"
 	"mergebot/hub"
 )
 
-// describe writes what goes with the weights: the card, the recipe and the provenance.
+// describe writes what goes with the weights: the card, the scores for the Hub's leaderboards, the recipe and the
+// provenance.
 func (p *pipeline) describe() error {
 	dir := p.modelDir()
 	if err := writeFile(filepath.Join(dir, "recipe.yaml"), []byte(p.plan.Recipe.Text)); err != nil {
+		return err
+	}
+	c := p.card()
+	if err := writeEvalResults(dir, c); err != nil {
 		return err
 	}
 	provenance, err := p.provenance()
@@ -30,11 +38,38 @@ func (p *pipeline) describe() error {
 	if err := writeFile(filepath.Join(dir, provenanceFile), b); err != nil {
 		return err
 	}
-	card, err := p.card().Markdown()
+	card, err := c.Markdown()
 	if err != nil {
 		return err
 	}
 	return writeFile(filepath.Join(dir, "README.md"), card)
+}
+
+// writeEvalResults writes the card's scores for leaderboards, and takes away those that an earlier run of the same
+// merge left and this one does not have.
+func writeEvalResults(dir string, c hub.Card) error {
+	files, err := c.EvalResults()
+	if err != nil {
+		return err
+	}
+	for _, name := range hub.EvalResultPaths() {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		b, ok := files[name]
+		if !ok {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := writeFile(path, b); err != nil {
+			return err
+		}
+	}
+	os.Remove(filepath.Join(dir, hub.EvalResultsDir)) // only if it is empty
+	return nil
 }
 
 // taskTitles are the tasks' names as readers know them.
@@ -50,7 +85,7 @@ func (p *pipeline) card() hub.Card {
 		c.Seeds = append(c.Seeds, hub.CardSeed{Name: "rows that judge the search, where a limit is set", Value: s.Seed})
 	}
 	if pub := p.recipe.Mergebot.Publish; pub != nil {
-		c.Name = filepath.Base(pub.Repo)
+		c.Name, c.Repo = filepath.Base(pub.Repo), pub.Repo
 	}
 	parent := func(role string, m *LockedModel) {
 		name := m.Repo
@@ -76,9 +111,16 @@ func (p *pipeline) card() hub.Card {
 	for _, s := range p.scores {
 		r := s.merged
 		lo, hi := eval.Wilson(r.Correct, r.N)
-		x := hub.CardResult{Task: taskTitles[s.task], Dataset: r.Dataset, Split: r.Split, Revision: r.Revision, N: r.N, Total: r.Total, Value: r.Accuracy(), Low: lo, High: hi}
+		x := hub.CardResult{Task: taskTitles[s.task], Dataset: r.Dataset, Split: r.Split, Revision: r.Revision, N: r.N, Total: r.Total, Value: r.Accuracy(), Low: lo, High: hi,
+			StandardError: eval.StandardError(r.Correct, r.N), Prompt: r.Prompt, Grader: r.Grader, Tuned: p.tuned()}
+		if d, err := p.plan.dataset(s.task); err == nil {
+			x.Config = d.task.HubConfig
+		}
 		expert := s.expert.Accuracy()
 		x.Expert = &expert
+		if m, err := eval.CompareMcNemar(*r, *s.expert); err == nil {
+			x.Against = m.Words()
+		}
 		if s.base != nil {
 			base := s.base.Accuracy()
 			x.Base = &base
@@ -96,6 +138,12 @@ func (p *pipeline) card() hub.Card {
 		c.Limitations = append(c.Limitations, "The scores are of the tasks, prompts and graders named here and of nothing else; look at n and the intervals before comparing.")
 	}
 	return c
+}
+
+// tuned says whether something was chosen by the very rows that are reported.
+func (p *pipeline) tuned() bool {
+	m := p.recipe.Mergebot
+	return m.Selection == configs.SelectionTest && (m.Search != nil || len(m.Gates) > 0)
 }
 
 func (p *pipeline) provenance() (hub.Provenance, error) {
@@ -123,7 +171,8 @@ func (p *pipeline) provenance() (hub.Provenance, error) {
 		return hub.Provenance{}, err
 	}
 	out.Outputs = files
-	if e := p.plan.Lock.Engine; e != nil { // not the scores' own: lanes and kernels are a machine's
+	if p.plan.Lock.Engine != nil { // not the scores' own: lanes and kernels are a machine's
+		e := p.scorer.engine
 		out.Engine = &hub.ProvenanceEngine{Name: e.Engine, Version: e.Version, DType: e.DType, Flags: e.Flags}
 	}
 	for _, s := range p.scores {

@@ -8,7 +8,6 @@ import (
 	"runtime/debug"
 	"sync"
 
-	"mergebot/eval/engine"
 	"mergebot/hub"
 	"mergebot/merge/kernel"
 )
@@ -18,8 +17,8 @@ type Env struct {
 	Hub     *hub.Client
 	Storage *Storage
 	Device  kernel.Device
-	// Engine that answers the tasks' prompts.
-	Engine engine.Options
+	// Engines that answer the tasks' prompts.
+	Engines Engines
 	// ShardSize is the largest size of an output file, in bytes.
 	ShardSize int64
 	// Observe sees every event as it happens. It must not block.
@@ -60,15 +59,6 @@ func (e *Env) watchHub(r hub.Repo, watch func(done, total int64)) (stop func()) 
 		defer e.downloads.mu.Unlock()
 		delete(e.downloads.watchers, r)
 	}
-}
-
-// engineReady fails where a plan has tasks and there is no engine: better than hours later, after the merge.
-func (e *Env) engineReady(p *Plan) error {
-	if p.Lock.Engine == nil {
-		return nil
-	}
-	_, err := engine.Installed(e.Engine.LibDir)
-	return err
 }
 
 // Version of this program: the module's version, with the commit where the build knows it.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 
 	"mergebot/configs"
@@ -46,9 +47,22 @@ type scorer struct {
 	opts configs.Evaluate
 	sets map[setKey]*task.Set
 
+	backend   backend
+	engine    engine.Info // what the backend is, see identify
 	session   engine.Session
 	tokenizer string // of the session
 	weights   string // digest of what the session holds
+	last      author // whose answers are at hand
+	answers   *completions
+}
+
+// identify makes sure that the engine is there and finds out what it is.
+func (s *scorer) identify(ctx context.Context) (err error) {
+	if s.plan.Lock.Engine == nil {
+		return nil // nothing is scored
+	}
+	s.engine, err = s.backend.identify(ctx)
+	return err
 }
 
 type setKey struct {
@@ -86,6 +100,11 @@ func (s *scorer) set(ctx context.Context, name string, purpose task.Purpose, lim
 	if err != nil {
 		return nil, fmt.Errorf("task %s: %w", name, err)
 	}
+	for _, text := range append([]string{set.Describe()}, set.Warnings()...) {
+		if err := s.x.note(ctx, stepEvaluate.Name, text); err != nil {
+			return nil, err
+		}
+	}
 	s.sets[key] = set
 	return set, nil
 }
@@ -119,7 +138,7 @@ func (s *scorer) hold(ctx context.Context, w weighed) error {
 	if err := s.close(); err != nil {
 		return err
 	}
-	session, err := engine.OpenLlama(ctx, w.dir, weights, s.x.env.Engine)
+	session, err := s.backend.open(ctx, w, weights)
 	if err != nil {
 		return fmt.Errorf("loading %s into the engine: %w", w.name, err)
 	}
@@ -140,7 +159,23 @@ type evaluateIn struct {
 
 func (s *scorer) in(w weighed, set *task.Set) evaluateIn {
 	return evaluateIn{Weights: w.digest, Tokenizer: w.tokenizer, Task: set.Task.Name, Grader: set.Task.Grader,
-		MaxTokens: set.Task.MaxTokens, Items: set.ItemsHash, Engine: *s.plan.Lock.Engine}
+		MaxTokens: set.Task.MaxTokens, Items: set.ItemsHash, Engine: s.engine}
+}
+
+// generator answers with w's weights, and asks the engine only what these weights never answered.
+func (s *scorer) generator(ctx context.Context, w weighed) (*remembering, error) {
+	a := author{Weights: w.digest, Tokenizer: w.tokenizer, Engine: s.engine}
+	if s.answers == nil || !reflect.DeepEqual(s.last, a) {
+		c, err := s.x.env.Storage.recall(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		s.last, s.answers = a, c
+	}
+	return &remembering{known: s.answers, info: s.engine, open: func(ctx context.Context) (engine.Generator, error) {
+		err := s.hold(ctx, w)
+		return s.session, err
+	}}, nil
 }
 
 // evaluate scores a model on one task; a score that was ever made is not made again.
@@ -154,14 +189,16 @@ func (s *scorer) evaluate(ctx context.Context, w weighed, name string, purpose t
 		subject += " (selection)"
 	}
 	r, err := do(ctx, s.x, stepEvaluate, subject, s.in(w, set), nil, func(ctx context.Context, _ evaluateIn) (eval.Result, error) {
-		if err := s.hold(ctx, w); err != nil {
-			return eval.Result{}, err
-		}
-		show := s.x.progress(stepEvaluate, subject, "items")
-		r, err := eval.Run(ctx, s.session, set, func(n int) { show(int64(n), int64(len(set.Items))) })
+		g, err := s.generator(ctx, w)
 		if err != nil {
 			return eval.Result{}, err
 		}
+		show := s.x.progress(stepEvaluate, subject, "items")
+		r, err := eval.Run(ctx, g, set, func(n int) { show(int64(n), int64(len(set.Items))) })
+		if err != nil {
+			return eval.Result{}, err
+		}
+		r.Recalled = g.recalled
 		return *r, nil
 	})
 	if errors.Is(err, engine.ErrUnusable) {
@@ -183,11 +220,12 @@ func (s *scorer) count(ctx context.Context, w weighed, set *task.Set) (int, erro
 	if _, known, err := s.x.ledger.get(ctx, stepProbe, key, &o); err != nil || known {
 		return o.Correct, err
 	}
-	if err := s.hold(ctx, w); err != nil {
+	g, err := s.generator(ctx, w)
+	if err != nil {
 		return 0, err
 	}
 	began := now()
-	r, err := eval.Run(ctx, s.session, set, nil)
+	r, err := eval.Run(ctx, g, set, nil)
 	if err != nil && !errors.Is(err, engine.ErrUnusable) {
 		return 0, err
 	}

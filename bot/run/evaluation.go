@@ -3,12 +3,12 @@ package run
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"mergebot/configs"
-
 	"mergebot/eval/engine"
 	"mergebot/eval/report"
 	"mergebot/eval/task"
@@ -17,16 +17,31 @@ import (
 // EvaluateOptions say how one model is scored.
 type EvaluateOptions struct {
 	Names []string // tasks
-	Tasks map[string]configs.TaskOptions
-	Limit int
-	Seed  uint64
-	Out   string // folder of the report
+	// Engine is auto, llama.cpp, vllm, or the URL of a server that holds the model.
+	Engine string
+	Served string // the model's name on that server; "" for the only one
+	Tasks  map[string]configs.TaskOptions
+	Set    []string // what Tasks was read from, for the command that does it again
+	Limit  int
+	Seed   uint64
+	Out    string // folder of the report
 }
 
 // Evaluate scores one model on tasks and writes a report; it returns the report and the path of its page.
 func Evaluate(ctx context.Context, env *Env, ref configs.ModelRef, o EvaluateOptions) (*report.Report, string, error) {
 	r := &configs.Recipe{Mergebot: configs.Mergebot{Domains: []configs.Domain{{Name: "tasks", Tasks: o.Names}},
-		Evaluate: configs.Evaluate{Limit: o.Limit, Seed: o.Seed, Tasks: o.Tasks}}}
+		Evaluate: configs.Evaluate{Limit: o.Limit, Seed: o.Seed, Tasks: o.Tasks, Engine: o.Engine}}}
+	backend := env.engineFor(r)
+	if s, ok := backend.(serverBackend); ok {
+		s.options.Model = o.Served
+		backend = s
+	} else if o.Served != "" {
+		return nil, "", refuse("--served is for a server: give its URL by --engine")
+	}
+	info, err := backend.identify(ctx)
+	if err != nil {
+		return nil, "", err
+	}
 	out, err := filepath.Abs(o.Out)
 	if err != nil {
 		return nil, "", err
@@ -39,21 +54,18 @@ func Evaluate(ctx context.Context, env *Env, ref configs.ModelRef, o EvaluateOpt
 	if err != nil {
 		return nil, "", err
 	}
-	info := engine.Pinned()
 	plan := &Plan{recipe: r, Recipe: PlannedRecipe{Name: "evaluation of " + m.String(), Method: "none"},
 		Lock: Lock{Models: []LockedModel{m}, Datasets: datasets, Engine: &info}}
 	if plan.ID, err = plan.id(); err != nil {
 		return nil, "", err
 	}
-	if err := env.engineReady(plan); err != nil {
-		return nil, "", err
-	}
 	p := newPipeline(env, r, plan, Options{Out: out, Limit: o.Limit})
 	defer p.close()
+	p.scorer.backend, p.scorer.engine = backend, info
 	if err := p.start(ctx, 0); err != nil {
 		return nil, "", err
 	}
-	rep, err := p.evaluateOne(ctx, &plan.Lock.Models[0], o.Names)
+	rep, items, err := p.evaluateOne(ctx, &plan.Lock.Models[0], o)
 	state := Succeeded
 	if err != nil {
 		state = RunFailed
@@ -67,27 +79,53 @@ func Evaluate(ctx context.Context, env *Env, ref configs.ModelRef, o EvaluateOpt
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, "", fmt.Errorf("output folder: %w", err)
 	}
-	page, err := writeReport(out, *rep)
+	page, err := writeReport(out, *rep, items)
 	return rep, page, err
 }
 
-func (p *pipeline) evaluateOne(ctx context.Context, m *LockedModel, names []string) (*report.Report, error) {
-	dir, err := p.x.fetch(ctx, m)
-	if err != nil {
-		return nil, err
+func (p *pipeline) evaluateOne(ctx context.Context, m *LockedModel, o EvaluateOptions) (*report.Report, []report.TaskItems, error) {
+	w := weighed{name: m.String(), digest: m.Digest, tokenizer: m.Digest, open: noWeights}
+	if _, elsewhere := p.scorer.backend.(serverBackend); !elsewhere {
+		dir, err := p.x.fetch(ctx, m)
+		if err != nil {
+			return nil, nil, err
+		}
+		w = checkpointWeights(m.String(), m.Digest, dir)
 	}
-	w := checkpointWeights(m.String(), m.Digest, dir)
 	d := report.Domain{Name: "tasks"}
-	for _, name := range names {
+	var items []report.TaskItems
+	for _, name := range o.Names {
 		r, err := p.scorer.evaluate(ctx, w, name, task.Test, p.opts.Limit)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
+		items = append(items, p.taskItems(d.Name, name, []answerer{{report.Single, m.String(), &r}}))
 		t := report.Task{Name: name, Protocol: p.protocol(r, name), Scores: []report.Score{score(report.Single, m.String(), r)}}
 		t.Samples = p.samples(taskScores{task: name, merged: &r})
 		d.Tasks = append(d.Tasks, t)
 	}
+	command := fmt.Sprintf("mergebot eval %s --tasks %s --limit %d --seed %d", m, strings.Join(o.Names, ","), p.opts.Limit, p.recipe.Mergebot.Evaluate.Seed)
+	for _, s := range o.Set {
+		command += " --set " + s
+	}
+	if o.Engine != "" && o.Engine != "auto" {
+		command += " --engine " + engineName(o.Engine)
+	}
 	return &report.Report{GeneratedAt: now().UTC(), Title: p.plan.Recipe.Name, Tool: tool(p.x.env), Status: report.Succeeded, Recipe: report.Recipe{Name: p.plan.Recipe.Name},
 		Plan: report.Plan{ID: p.plan.ID, Lock: p.locked()}, Domains: []report.Domain{d}, Steps: steps(p.x.journal.events()), Environment: environment(p.x.env),
-		Reproduce: []string{fmt.Sprintf("mergebot eval %s --tasks %s --limit %d --seed %d", m, strings.Join(names, ","), p.opts.Limit, p.recipe.Mergebot.Evaluate.Seed)}}, nil
+		Reproduce: []string{command}, Notes: p.taskWarnings()}, items, nil
+}
+
+// noWeights is for a model that lies in somebody else's server.
+func noWeights() (engine.Weights, func() error, error) {
+	return nil, func() error { return nil }, nil
+}
+
+// engineName is an engine as a report may show it: a server's address without what may be secret in it.
+func engineName(name string) string {
+	u, err := url.Parse(name)
+	if err != nil || u.Host == "" {
+		return name
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }

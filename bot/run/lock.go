@@ -248,8 +248,11 @@ func lockDatasets(ctx context.Context, env *Env, r *configs.Recipe, pins *Pins) 
 			if err != nil {
 				return nil, refuse("%w", err)
 			}
-			if r.Mergebot.Search == nil && t.Select == task.SelectAuto {
+			switch chosen := r.Mergebot.Search != nil || len(r.Mergebot.Gates) > 0; {
+			case !chosen && t.Select == task.SelectAuto:
 				t.Select = task.SelectNone // nothing is chosen by rows: all may be reported
+			case chosen && r.Mergebot.Selection == configs.SelectionTest:
+				t.Select = task.SelectReported
 			}
 			revision, err := pins.revision("dataset", t.Dataset, t.Revision)
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"mergebot/configs"
+	"mergebot/hub"
 	"mergebot/merge"
 	"mergebot/merge/checkpoint"
 )
@@ -80,7 +81,7 @@ func (p *pipeline) mergeIn() mergeIn {
 // mergeHash hashes what a recipe says about merging, and leaves out how it is searched, judged and published.
 func mergeHash(r *configs.Recipe) string {
 	only := *r
-	only.Name = ""
+	only.Name, only.Mergebot.Selection = "", ""
 	only.Mergebot.Search, only.Mergebot.Domains, only.Mergebot.Gates = nil, nil, nil
 	only.Mergebot.Evaluate, only.Mergebot.Publish, only.Mergebot.Schedule = configs.Evaluate{}, nil, ""
 	return only.Hash()
@@ -127,7 +128,7 @@ func (p *pipeline) write(ctx context.Context, stamp, dir string) (mergeOut, erro
 	if err != nil {
 		return mergeOut{}, err
 	}
-	done := mark{Stamp: stamp, Out: out, Names: []string{"README.md", "recipe.yaml", provenanceFile}}
+	done := mark{Stamp: stamp, Out: out, Names: append([]string{"README.md", "recipe.yaml", provenanceFile}, hub.EvalResultPaths()...)}
 	for _, f := range ours {
 		done.Names = append(done.Names, f.Path)
 	}

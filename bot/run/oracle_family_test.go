@@ -51,7 +51,7 @@ type oracleBench struct {
 func openOracleBench(t *testing.T) *oracleBench {
 	t.Helper()
 	ctx, dir := t.Context(), t.TempDir()
-	env := &Env{Device: kernel.CPU(), Engine: engine.Options{LibDir: engineDir(t)}}
+	env := &Env{Device: kernel.CPU(), Engines: Engines{Llama: engine.Options{LibDir: engineDir(t)}}}
 
 	seed := filepath.Join(dir, "seed")
 	if err := familyhub.WriteSeed(seed); err != nil {

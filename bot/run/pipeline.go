@@ -39,6 +39,8 @@ type Outcome struct {
 	ReportPath string // report.html
 	Report     *report.Report
 	Published  *hub.Commit
+
+	items []report.TaskItems
 }
 
 // pipeline carries one run's intermediate results from step to step.
@@ -91,7 +93,9 @@ func Execute(ctx context.Context, env *Env, r *configs.Recipe, o Options) (*Outc
 	if o.Limit == 0 {
 		o.Limit = r.Mergebot.Evaluate.Limit
 	}
-	if err := env.engineReady(plan); err != nil {
+	p := newPipeline(env, r, plan, o)
+	defer p.close()
+	if err := p.scorer.identify(ctx); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
@@ -102,8 +106,6 @@ func Execute(ctx context.Context, env *Env, r *configs.Recipe, o Options) (*Outc
 		return nil, err
 	}
 	defer unlock()
-	p := newPipeline(env, r, plan, o)
-	defer p.close()
 	if err := replaceable(p.modelDir()); err != nil { // before hours are spent
 		return nil, err
 	}
@@ -142,7 +144,7 @@ func newPipeline(env *Env, r *configs.Recipe, plan *Plan, o Options) *pipeline {
 		last:   map[string]time.Time{},
 		record: Record{ID: id, Plan: plan.ID, Recipe: plan.Recipe.Name, State: Planned, Started: now().UTC(), Out: o.Out}}}
 	p := &pipeline{x: x, recipe: r, plan: plan, opts: o, methods: map[int]int{}, amplified: map[int]search.AmplifyResult{}}
-	p.scorer = &scorer{x: x, plan: plan, opts: r.Mergebot.Evaluate, sets: map[setKey]*task.Set{}}
+	p.scorer = &scorer{x: x, plan: plan, opts: r.Mergebot.Evaluate, sets: map[setKey]*task.Set{}, backend: env.engineFor(r)}
 	return p
 }
 

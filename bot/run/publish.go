@@ -65,8 +65,12 @@ func (p *pipeline) upload(ctx context.Context, repo hub.Repo, private bool) (*hu
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"report.html", "report.md", "report.json"} {
-		files = append(files, hub.LocalFile{Path: "report/" + name, Local: filepath.Join(p.opts.Out, name)})
+	pages, err := rendered(p.report()) // without the items' pages, which would be hundreds of files with the data sets' texts
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range pages {
+		files = append(files, hub.LocalFile{Path: "report/" + f.Path, Data: f.Data})
 	}
 	stop := env.watchHub(repo, p.x.progress(stepPublish, repo.ID, "bytes"))
 	defer stop()
@@ -115,14 +119,14 @@ func Publish(ctx context.Context, env *Env, dir string, o PublishOptions) (*hub.
 	return env.Hub.Upload(ctx, repo, hub.Upload{Files: files, Message: o.Message, CreatePR: o.CreatePR})
 }
 
-// uploadable lists a folder's files, hidden ones and folders left out.
+// uploadable lists a folder's files, hidden ones and folders left out except for the Hub's own.
 func uploadable(dir string) ([]hub.LocalFile, error) {
 	var out []hub.LocalFile
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if strings.HasPrefix(d.Name(), ".") && path != dir {
+		if strings.HasPrefix(d.Name(), ".") && path != dir && path != filepath.Join(dir, hub.EvalResultsDir) {
 			if d.IsDir() {
 				return filepath.SkipDir
 			}

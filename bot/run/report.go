@@ -1,14 +1,8 @@
 package run
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"math"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -32,6 +26,10 @@ func (p *pipeline) report() report.Report {
 	if p.recipe.Mergebot.Search != nil && p.opts.Pins != nil {
 		r.Notes = append(r.Notes, "Ratios and coefficients are those of the earlier merge that --lock names; nothing was searched.")
 	}
+	r.Notes = append(r.Notes, p.taskWarnings()...)
+	if p.tuned() {
+		r.Selection = report.SelectionTest
+	}
 	if !p.passed() {
 		r.Status = report.Gated
 	}
@@ -47,6 +45,17 @@ func tool(env *Env) report.Tool {
 
 func environment(env *Env) []report.Setting {
 	return []report.Setting{{Name: "hub", Value: env.Hub.Endpoint()}, {Name: "GOMAXPROCS", Value: fmt.Sprint(runtime.GOMAXPROCS(0))}}
+}
+
+// taskWarnings are what a reader should know of the rows that are reported.
+func (p *pipeline) taskWarnings() []string {
+	var out []string
+	for _, d := range p.plan.Lock.Datasets {
+		if set := p.scorer.sets[setKey{d.Task, task.Test, p.opts.Limit}]; set != nil {
+			out = append(out, set.Warnings()...)
+		}
+	}
+	return out
 }
 
 // locked lists the inputs.
@@ -129,6 +138,7 @@ func (p *pipeline) protocol(r eval.Result, name string) report.Protocol {
 	if d, err := p.plan.dataset(name); err == nil {
 		out.Config = d.task.Config
 	}
+	out.PromptText, _ = task.PromptText(r.Prompt) // a preset, since it was asked
 	return out
 }
 
@@ -364,70 +374,4 @@ func (p *pipeline) files() []report.File {
 // reproduce says how anyone gets the same bytes: the recipe, at the commits that the provenance holds.
 func (p *pipeline) reproduce() []string {
 	return []string{"mergebot engine install", "mergebot run recipe.yaml --lock provenance.json --out again", "sha256sum again/model/*.safetensors"}
-}
-
-// WriteReport writes report.html, report.md and report.json to dir, and returns the path of the page.
-func (o *Outcome) WriteReport(dir string) (string, error) { return writeReport(dir, *o.Report) }
-
-func writeReport(dir string, r report.Report) (string, error) {
-	page := filepath.Join(dir, "report.html")
-	for _, f := range []struct {
-		name  string
-		write func(io.Writer, report.Report) error
-	}{{"report.html", report.HTML}, {"report.md", report.Markdown}, {"report.json", report.JSON}} {
-		var b bytes.Buffer
-		if err := f.write(&b, r); err != nil {
-			return "", err
-		}
-		if err := writeFile(filepath.Join(dir, f.name), b.Bytes()); err != nil {
-			return "", err
-		}
-	}
-	return page, nil
-}
-
-// halfWritten begins the names of files that are not whole yet.
-const halfWritten = ".mergebot-tmp-"
-
-// sweep removes what a killed run left half-written in its folders. The caller holds their lock.
-func sweep(dirs ...string) error {
-	for _, dir := range dirs {
-		entries, err := os.ReadDir(dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		for _, e := range entries {
-			if strings.HasPrefix(e.Name(), halfWritten) {
-				if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// writeFile puts a whole file in place: temporary file, sync, rename. One that holds b already is left alone.
-func writeFile(path string, b []byte) error {
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
-		return nil
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), halfWritten+"*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if _, err = f.Write(b); err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return os.Rename(f.Name(), path)
 }

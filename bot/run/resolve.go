@@ -50,7 +50,7 @@ func Resolve(ctx context.Context, env *Env, r *configs.Recipe, pins *Pins) (*Pla
 			p.Lock.Datasets, err = lockDatasets(gctx, env, r, pins)
 			return err
 		})
-		info := engine.Pinned()
+		info := env.engineFor(r).planned()
 		p.Lock.Engine = &info
 	}
 	err := g.Wait()
@@ -184,7 +184,7 @@ func (p *Plan) estimate(env *Env) {
 	}
 	p.Output.Shards = int(math.Ceil(float64(p.Output.Bytes) / float64(env.ShardSize)))
 	p.Download.DiskBytes = p.Download.Missing + p.Output.Bytes
-	if p.Lock.Engine != nil {
+	if p.Lock.Engine != nil && p.Lock.Engine.Engine == engine.Pinned().Engine {
 		p.Download.EngineBytes = 4 * p.Output.Parameters
 	}
 	p.Download.Seconds = int64(float64(2*p.Download.Bytes)/mergeRate) + 1
@@ -199,8 +199,6 @@ func supported(r *configs.Recipe) error {
 		return refuse("%s: tokenizer_source %q is not built in; leave it out or say base", r.Path, r.TokenizerSource)
 	case r.Tokenizer != nil:
 		return refuse("%s: the tokenizer section is not built in; the base's tokenizer is used", r.Path)
-	case !slices.Contains([]string{"", "auto", "llama.cpp"}, r.Mergebot.Evaluate.Engine):
-		return refuse("%s: evaluate.engine %q: servers are not built in; leave it out for the embedded llama.cpp", r.Path, r.Mergebot.Evaluate.Engine)
 	case r.ChatTemplate != "":
 		return refuse("%s: chat_template is not built in; the base's template is used", r.Path)
 	}

@@ -2,11 +2,8 @@ package run
 
 import (
 	"context"
-	"fmt"
 
-	"mergebot/configs"
 	"mergebot/eval"
-	"mergebot/eval/report"
 	"mergebot/eval/task"
 )
 
@@ -28,7 +25,7 @@ func (p *pipeline) evaluateAll(ctx context.Context) error {
 			who := []struct {
 				w  weighed
 				to **eval.Result
-			}{{p.dense(i), &s.expert}, {checkpointWeights("merged", p.merged.Digest, p.modelDir()), &s.merged}}
+			}{{p.dense(i), &s.expert}, {p.mergedWeights(), &s.merged}}
 			if b := p.plan.Lock.Base; b != nil {
 				who = append(who, struct {
 					w  weighed
@@ -48,52 +45,7 @@ func (p *pipeline) evaluateAll(ctx context.Context) error {
 	return nil
 }
 
-// judge checks the gates against the scores.
-func (p *pipeline) judge(ctx context.Context) error {
-	for _, g := range p.recipe.Mergebot.Gates {
-		value, ok := p.gateValue(g)
-		least := max(g.MinRatio, g.MinScore)
-		out := report.Gate{Domain: g.Domain, Task: g.Task, MinRatio: g.MinRatio, MinScore: g.MinScore, Value: value, Passed: ok && value >= least}
-		p.gates = append(p.gates, out)
-		word := "met"
-		if !out.Passed {
-			word = "not met"
-		}
-		text := fmt.Sprintf("gate %s: %.4f, at least %.4f asked for: %s", g.Domain+g.Task, value, least, word)
-		if err := p.x.note(ctx, stepGate.Name, text); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// gateValue is what a gate looks at; false where it is undefined.
-func (p *pipeline) gateValue(g configs.Gate) (float64, bool) {
-	var ratios []float64
-	for _, s := range p.scores {
-		if g.Task != "" && s.task == g.Task && g.MinScore > 0 {
-			return s.merged.Accuracy(), true
-		}
-		if s.domain == g.Domain || s.task == g.Task {
-			ratios = append(ratios, eval.TaskRatio(*s.merged, *s.expert))
-			if g.Task != "" {
-				break
-			}
-		}
-	}
-	v := eval.DomainRatio(ratios)
-	if v != v { // undefined: JSON has no NaN
-		return 0, false
-	}
-	return v, true
-}
-
-// passed says whether all gates are met.
-func (p *pipeline) passed() bool {
-	for _, g := range p.gates {
-		if !g.Passed {
-			return false
-		}
-	}
-	return true
+// mergedWeights is the merged model.
+func (p *pipeline) mergedWeights() weighed {
+	return checkpointWeights("merged", p.merged.Digest, p.modelDir())
 }

@@ -167,7 +167,7 @@ func (p *pipeline) searchCoefficients(ctx context.Context) (search.CoefficientRe
 }
 
 func (p *pipeline) searchIn(experts []int, den []denominator, o configs.Search) searchIn {
-	in := searchIn{Base: p.plan.Lock.Base.Digest, Engine: *p.plan.Lock.Engine, Options: o}
+	in := searchIn{Base: p.plan.Lock.Base.Digest, Engine: p.scorer.engine, Options: o}
 	for _, i := range experts {
 		in.Experts = append(in.Experts, p.plan.Lock.Models[i].Name+" "+p.plan.Lock.Models[i].Digest)
 		in.Measurements = append(in.Measurements, p.measured[i])

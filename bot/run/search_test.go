@@ -36,7 +36,7 @@ mergebot:
 			t.Fatal(err)
 		}
 		info := engine.Pinned()
-		p := &pipeline{recipe: r, measured: make([]string, 2), ratios: make([][]float64, 2), plan: &Plan{recipe: r,
+		p := &pipeline{recipe: r, scorer: &scorer{engine: info}, measured: make([]string, 2), ratios: make([][]float64, 2), plan: &Plan{recipe: r,
 			Lock: Lock{Base: &LockedModel{Digest: "b"}, Models: []LockedModel{{Name: "tiny/math", Digest: "m"}, {Name: "tiny/law", Digest: "l"}}, Engine: &info}}}
 		si := p.coefficientIn(nil)
 		if in, err = hashOf(si); err != nil {

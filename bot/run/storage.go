@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -99,6 +100,22 @@ func (s *Storage) get(ctx context.Context, key string, v any) (bool, error) {
 		return false, fmt.Errorf("%w: %s: %w", ErrStorage, key, err)
 	}
 	return true, nil
+}
+
+// list names what lies in a folder, which ends with a slash; sorted.
+func (s *Storage) list(ctx context.Context, folder string) ([]string, error) {
+	var names []string
+	all := s.bucket.List(&blob.ListOptions{Prefix: folder})
+	for {
+		o, err := all.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return names, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: listing %s: %w", ErrStorage, folder, err)
+		}
+		names = append(names, o.Key)
+	}
 }
 
 // hashOf is the SHA-256 of v's JSON, in hex. Struct fields keep their order and map keys are

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"runtime"
 	"time"
 
@@ -79,6 +80,26 @@ func examineHub(ctx context.Context, c *hub.Client) finding {
 	return f
 }
 
+// examineVLLM says whether vLLM can be started. It is fine without, unless the settings say that it is the engine.
+func examineVLLM(e configs.EngineSettings) finding {
+	f := finding{What: "vllm", OK: e.Use != "vllm"}
+	path, err := exec.LookPath(e.VLLM.Command)
+	switch {
+	case err == nil:
+		f.OK, f.Detail = true, path
+	case f.OK:
+		f.Detail = e.VLLM.Command + " is not installed; nothing needs it here (engine.use is " + e.Use + ")"
+		return f
+	default:
+		f.Detail, f.Remedy = e.VLLM.Command+" is not in PATH, and engine.use is vllm", "install vLLM, or set engine.vllm.command to its path"
+		return f
+	}
+	if e.Use == "vllm" {
+		f.Detail += ", the engine of recipes that say auto"
+	}
+	return f
+}
+
 func (a *app) examine(ctx context.Context, env *run.Env, s *configs.Settings) []finding {
 	out := []finding{{What: "mergebot", OK: true, Detail: fmt.Sprintf("%s, %s %s/%s, %d cores", run.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())}}
 	lib, err := engine.Installed(s.EngineDir)
@@ -87,6 +108,7 @@ func (a *app) examine(ctx context.Context, env *run.Env, s *configs.Settings) []
 	} else {
 		out = append(out, finding{What: "engine", OK: true, Detail: "llama.cpp " + lib.Llama + " in " + lib.Dir})
 	}
+	out = append(out, examineVLLM(s.Engine))
 	out = append(out, finding{What: "gpu", Detail: "not used: this build merges on the CPU (" + env.Device.Name() + ")"})
 	who, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

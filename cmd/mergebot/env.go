@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"mergebot/bot/run"
 	"mergebot/configs"
 	"mergebot/eval/engine"
+	"mergebot/eval/engine/server"
+	"mergebot/eval/engine/vllm"
 	"mergebot/hub"
 	"mergebot/merge/kernel"
 )
@@ -27,7 +30,7 @@ func (a *app) environment(cmd *cobra.Command, w *watcher) (*run.Env, func() erro
 		return nil, nil, err
 	}
 	env := &run.Env{Storage: storage, Device: dev, ShardSize: s.ShardSize, Observe: w.observe,
-		Engine: engine.Options{Lanes: s.Engine.Lanes, Slots: s.Engine.Slots, Threads: s.Engine.Threads, LibDir: s.EngineDir}}
+		Engines: engines(s, w.note)}
 	env.Hub, err = hub.New(hub.Options{Endpoint: s.Hub.Endpoint, Cache: s.Hub.Cache, Workers: s.Hub.Workers,
 		UserAgent: "mergebot/" + run.Version(), Progress: env.HubProgress, Warn: func(m string) { w.note(m) }})
 	if err != nil {
@@ -35,6 +38,17 @@ func (a *app) environment(cmd *cobra.Command, w *watcher) (*run.Env, func() erro
 		return nil, nil, usageError{err}
 	}
 	return env, storage.Close, nil
+}
+
+// engines is what may generate text here.
+func engines(s *configs.Settings, note func(string)) run.Engines {
+	e := s.Engine
+	remote := server.Options{Concurrency: e.Concurrency, Timeout: e.Timeout, Patience: e.Patience, Note: note}
+	own := vllm.Options{Command: []string{e.VLLM.Command}, Args: e.VLLM.Args, DType: e.VLLM.DType, Context: e.VLLM.Context,
+		Dir: e.VLLM.Dir, Log: e.VLLM.Log, Start: e.VLLM.Start, Server: remote}
+	remote.Key = os.Getenv("MERGEBOT_ENGINE_KEY") // not vLLM's: it is given a key of its own
+	return run.Engines{Use: e.Use, VLLM: own, Server: remote,
+		Llama: engine.Options{Lanes: e.Lanes, Slots: e.Slots, Threads: e.Threads, LibDir: s.EngineDir}}
 }
 
 // device picks what does the arithmetic.

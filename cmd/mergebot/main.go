@@ -19,6 +19,8 @@ import (
 	"mergebot/bot/run"
 	"mergebot/configs"
 	"mergebot/eval/engine"
+	"mergebot/eval/engine/server"
+	"mergebot/eval/task"
 	"mergebot/hub"
 	"mergebot/merge/checkpoint"
 )
@@ -85,13 +87,14 @@ func exitCode(ctx context.Context, err error) int {
 		return exitGate
 	case errors.As(err, &usage), errors.Is(err, run.ErrRecipe):
 		return exitUsage
-	case errors.Is(err, hub.ErrRepoNotFound), errors.Is(err, hub.ErrRevisionNotFound), errors.Is(err, checkpoint.ErrUnsupported):
+	case errors.Is(err, hub.ErrRepoNotFound), errors.Is(err, hub.ErrRevisionNotFound), errors.Is(err, checkpoint.ErrUnsupported),
+		errors.Is(err, task.ErrNoSplit), errors.Is(err, task.ErrOption):
 		return exitUsage // the recipe names what is not there, or what cannot be read
-	case errors.Is(err, hub.ErrUnauthorized), errors.Is(err, hub.ErrForbidden), errors.Is(err, hub.ErrGated):
+	case errors.Is(err, server.ErrUnauthorized), errors.Is(err, hub.ErrUnauthorized), errors.Is(err, hub.ErrForbidden), errors.Is(err, hub.ErrGated):
 		return exitUnauthorized
 	case errors.Is(err, hub.ErrNoSpace), errors.Is(err, syscall.ENOSPC), errors.Is(err, engine.ErrNotInstalled):
 		return exitFailure
-	case isHub(err):
+	case isHub(err), errors.Is(err, server.ErrUnavailable), errors.Is(err, server.ErrChanged):
 		return exitNetwork
 	}
 	return exitFailure
@@ -141,7 +144,7 @@ amplifies the experts' deltas (DPPA), merges, evaluates, and writes a card and a
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	f.StringVar(&a.settings, "settings", "", "settings file (see configs/bot.example.yaml)")
 	configs.AddFlags(f)
-	root.AddCommand(a.runCommand(), a.planCommand(), a.validateCommand(), a.mergeCommand(), a.evalCommand(), a.scoreCommand(),
+	root.AddCommand(a.runCommand(), a.planCommand(), a.validateCommand(), a.mergeCommand(), a.evalCommand(), a.scoreCommand(), a.compareCommand(),
 		a.inspectCommand(), a.publishCommand(), a.hubCommand(), a.engineCommand(), a.doctorCommand(), a.demoCommand(),
 		a.schemaCommand(), engineChildCommand(), exitCodesTopic())
 	group(root)

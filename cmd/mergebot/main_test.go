@@ -10,8 +10,8 @@ import (
 	"mergebot/eval/engine"
 )
 
-// TestMain makes this test binary stand for three programs: the engine's child process; mergebot itself, when
-// it is started under that name, as the scripts do (testscript.Main puts it into their PATH); else the tests.
+// TestMain makes this test binary stand for other programs: the engine's child process; mergebot itself, when
+// it is started under that name, as the scripts do (testscript.Main puts it into their PATH); vllm; else the tests.
 func TestMain(m *testing.M) {
 	if os.Getenv(engine.ChildEnv) == "1" {
 		if err := engine.ServeChild(); err != nil {
@@ -20,5 +20,5 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	testscript.Main(m, map[string]func(){"mergebot": main})
+	testscript.Main(m, map[string]func(){"mergebot": main, "vllm": standInVLLM})
 }

@@ -1,0 +1,353 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"mergebot/eval"
+	"mergebot/eval/report"
+)
+
+var (
+	// ErrNotARun is returned for a folder that holds no report, or none of the role that was asked for.
+	ErrNotARun = errors.New("nothing to compare")
+	// ErrIncomparable is returned where two runs put other questions, or judged answers by another rule.
+	ErrIncomparable = errors.New("this is no comparison")
+)
+
+// CompareOptions say what is compared.
+type CompareOptions struct {
+	// A and B are folders of a run or of an evaluation, with ":role" after them where it shall not be
+	// the merged, or the only, model.
+	A, B string
+	Out  string // where compare.html and compare.json go, "" = nowhere
+	// Force compares although graders or prompts differ; items are then paired by id and right answer.
+	Force bool
+}
+
+// Compare compares two models item by item, and returns the path of the page, if one was written.
+func Compare(ctx context.Context, o CompareOptions) (*report.Paired, string, error) {
+	a, err := openSide(o.A)
+	if err != nil {
+		return nil, "", err
+	}
+	b, err := openSide(o.B)
+	if err != nil {
+		return nil, "", err
+	}
+	out := &report.Paired{A: a.Side, B: b.Side}
+	for _, s := range []struct {
+		name string
+		*side
+	}{{"A", a}, {"B", b}} {
+		if s.report.Selection != "" {
+			out.Warnings = append(out.Warnings, fmt.Sprintf("%s was tuned on the very items that are compared: it is too good by an unknown amount.", s.name))
+		}
+	}
+	for _, name := range a.order {
+		if err := ctx.Err(); err != nil {
+			return nil, "", err
+		}
+		if b.tasks[name] == nil {
+			out.Warnings = append(out.Warnings, fmt.Sprintf("%s: only A has it.", name))
+			continue
+		}
+		warnings, err := differences(name, a.tasks[name], b.tasks[name], o.Force)
+		if err != nil {
+			return nil, "", err
+		}
+		out.Warnings = append(out.Warnings, warnings...)
+		t, err := pair(name, a, b, o.Out)
+		if err != nil {
+			return nil, "", err
+		}
+		if t == nil {
+			out.Warnings = append(out.Warnings, fmt.Sprintf("%s: no item is in both runs.", name))
+			continue
+		}
+		out.Tasks = append(out.Tasks, *t)
+	}
+	for _, name := range b.order {
+		if a.tasks[name] == nil {
+			out.Warnings = append(out.Warnings, fmt.Sprintf("%s: only B has it.", name))
+		}
+	}
+	if len(out.Tasks) == 0 {
+		return nil, "", fmt.Errorf("%w: %s and %s have no item in common: compare runs of the same tasks, splits, limits and seeds", ErrIncomparable, o.A, o.B)
+	}
+	if o.Out == "" {
+		return out, "", nil
+	}
+	page, err := writePaired(o.Out, *out)
+	return out, page, err
+}
+
+func writePaired(dir string, p report.Paired) (string, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("output folder: %w", err)
+	}
+	page := filepath.Join(dir, "compare.html")
+	var html, json bytes.Buffer
+	if err := report.PairedHTML(&html, p); err != nil {
+		return "", err
+	}
+	if err := report.PairedJSON(&json, p); err != nil {
+		return "", err
+	}
+	if err := writeFile(page, html.Bytes()); err != nil {
+		return "", err
+	}
+	return page, writeFile(filepath.Join(dir, "compare.json"), json.Bytes())
+}
+
+// side is one of the two, with what its folder holds.
+type side struct {
+	report.Side
+	dir    string
+	report report.Report
+	order  []string // tasks
+	tasks  map[string]*sideTask
+}
+
+// sideTask is how a side did on a task.
+type sideTask struct {
+	domain   string
+	protocol report.Protocol
+	score    report.Score
+	items    map[string]sideItem
+	order    []string
+	stem     string // of the item pages
+}
+
+// sideItem is what must be known of an answer; the texts stay on disk.
+type sideItem struct {
+	gold, whole [sha256.Size]byte // whole: prompt and right answer
+	correct     bool
+	at          int // its line, from 0
+}
+
+// openSide reads FOLDER or FOLDER:ROLE.
+func openSide(arg string) (*side, error) {
+	dir, role := arg, report.Role("")
+	if i := strings.LastIndexByte(arg, ':'); i > 0 {
+		if r := report.Role(arg[i+1:]); slices.Contains(roles, r) {
+			dir, role = arg[:i], r
+		}
+	}
+	f, err := os.Open(filepath.Join(dir, "report.json"))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w: give a folder that mergebot run or eval wrote, with :base, :expert or :merged after it for another model", ErrNotARun, err)
+	}
+	defer f.Close()
+	r, err := report.Read(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	s := &side{dir: dir, report: r, tasks: map[string]*sideTask{}}
+	s.Folder, s.Title, s.Plan = dir, r.Title, r.Plan.ID
+	if s.Title == "" {
+		s.Title = r.Recipe.Name
+	}
+	if s.Role = role; role == "" {
+		s.Role = s.mainRole()
+	}
+	for _, d := range r.Domains {
+		for _, t := range d.Tasks {
+			if score, ok := t.Score(s.Role); ok && s.tasks[t.Name] == nil { // of two domains with one task, the first counts
+				s.tasks[t.Name] = &sideTask{domain: d.Name, protocol: t.Protocol, score: score, items: map[string]sideItem{}}
+				s.order = append(s.order, t.Name)
+			}
+		}
+	}
+	if len(s.order) == 0 {
+		return nil, fmt.Errorf("%w: %s has no scores of a model in the role %q", ErrNotARun, dir, s.Role)
+	}
+	return s, s.readItems()
+}
+
+var roles = []report.Role{report.Base, report.Expert, report.Merged, report.Single}
+
+// mainRole is merged, or else the only model's.
+func (s *side) mainRole() report.Role {
+	for _, d := range s.report.Domains {
+		for _, t := range d.Tasks {
+			if _, ok := t.Score(report.Merged); ok {
+				return report.Merged
+			}
+		}
+	}
+	return report.Single
+}
+
+// readItems reads what the run kept of every item.
+func (s *side) readItems() error {
+	files, err := filepath.Glob(filepath.Join(escapeGlob(s.dir), "items", "*.jsonl"))
+	if err != nil {
+		return err
+	}
+	for _, path := range files {
+		if err := s.readFile(path); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	for _, name := range s.order {
+		if len(s.tasks[name].items) == 0 {
+			return fmt.Errorf("%w: %s keeps no items of %s: run or evaluate it again with this mergebot, what is in the ledger is not scored anew", ErrNotARun, s.dir, name)
+		}
+	}
+	return nil
+}
+
+// escapeGlob keeps a folder's own name from being a pattern.
+func escapeGlob(dir string) string {
+	return strings.NewReplacer(`*`, `[*]`, `?`, `[?]`, `[`, `[[]`).Replace(dir)
+}
+
+func (s *side) readFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	line := -1
+	return report.ReadItems(f, func(domain, task string, it report.Item) error {
+		line++
+		t := s.tasks[task]
+		if t == nil || t.domain != domain {
+			return nil
+		}
+		a, ok := it.Answer(s.Role)
+		if !ok {
+			return nil
+		}
+		if _, twice := t.items[it.ID]; twice {
+			return fmt.Errorf("item %s of %s is there twice", it.ID, task)
+		}
+		t.stem = strings.TrimSuffix(filepath.Base(path), ".jsonl")
+		t.order = append(t.order, it.ID)
+		t.items[it.ID] = sideItem{gold: sha256.Sum256([]byte(it.Gold)), whole: sha256.Sum256([]byte(it.Prompt + "\x00" + it.Gold)), correct: a.Correct, at: line}
+		return nil
+	})
+}
+
+// differences are what else than the model differs between two scores. Another grader or prompt makes the comparison
+// meaningless, and is ErrIncomparable unless forced.
+func differences(task string, a, b *sideTask, force bool) ([]string, error) {
+	var out []string
+	say := func(what string, x, y any) {
+		out = append(out, fmt.Sprintf("%s: %s differs: %v and %v.", task, what, x, y))
+	}
+	if a.protocol.Grader != b.protocol.Grader {
+		say("the grader", a.protocol.Grader, b.protocol.Grader)
+	}
+	if a.protocol.PromptHash != b.protocol.PromptHash || a.protocol.Prompt != b.protocol.Prompt {
+		say("the prompt", a.protocol.Prompt, b.protocol.Prompt)
+	}
+	if len(out) > 0 && !force {
+		return nil, fmt.Errorf("%w: %s --force compares all the same", ErrIncomparable, strings.Join(out, " "))
+	}
+	if a.protocol.MaxTokens != b.protocol.MaxTokens {
+		say("the token limit", a.protocol.MaxTokens, b.protocol.MaxTokens)
+	}
+	if a.protocol.Dataset != b.protocol.Dataset || a.protocol.Revision != b.protocol.Revision {
+		say("the data set", a.protocol.Dataset+"@"+a.protocol.Revision, b.protocol.Dataset+"@"+b.protocol.Revision)
+	}
+	if !reflect.DeepEqual(a.score.Engine, b.score.Engine) {
+		say("the engine", a.score.Engine, b.score.Engine)
+	}
+	return out, nil
+}
+
+// pair compares the items of a task that both sides have; nil if there are none.
+func pair(name string, a, b *side, out string) (*report.PairedTask, error) {
+	ta, tb := a.tasks[name], b.tasks[name]
+	anyPrompt := ta.protocol.PromptHash != tb.protocol.PromptHash || ta.protocol.Prompt != tb.protocol.Prompt // forced
+	t := &report.PairedTask{Name: name, ModelA: ta.score.Model, ModelB: tb.score.Model, Gained: []report.PairedItem{}, Lost: []report.PairedItem{}}
+	var ra, rb eval.Result
+	for _, id := range ta.order {
+		x := ta.items[id]
+		y, ok := tb.items[id]
+		switch {
+		case !ok:
+			t.OnlyA++
+			continue
+		case x.gold != y.gold, x.whole != y.whole && !anyPrompt:
+			t.Changed++
+			continue
+		}
+		add(&ra, name, id, x.correct)
+		add(&rb, name, id, y.correct)
+		if x.correct == y.correct {
+			continue
+		}
+		item := report.PairedItem{ID: id, LinkA: itemLink(a.dir, ta.stem, x.at, out), LinkB: itemLink(b.dir, tb.stem, y.at, out)}
+		if y.correct {
+			t.Gained = append(t.Gained, item)
+		} else {
+			t.Lost = append(t.Lost, item)
+		}
+	}
+	for _, id := range tb.order {
+		if _, ok := ta.items[id]; !ok {
+			t.OnlyB++
+		}
+	}
+	if ra.N == 0 {
+		return nil, nil
+	}
+	difference, i, err := eval.AccuracyDifference(rb, ra)
+	if err != nil {
+		return nil, err
+	}
+	m, err := eval.CompareMcNemar(rb, ra)
+	if err != nil {
+		return nil, err
+	}
+	t.N, t.A, t.B, t.P = ra.N, ra.Accuracy(), rb.Accuracy(), m.P
+	t.ErrA, t.ErrB = eval.StandardError(ra.Correct, ra.N), eval.StandardError(rb.Correct, rb.N)
+	t.Difference = report.Interval{Value: difference, Low: i.Lo, High: i.Hi}
+	t.Words = report.PairedWords(m.Gained, m.Lost, m.P)
+	return t, nil
+}
+
+func add(r *eval.Result, task, id string, correct bool) {
+	r.Task = task
+	r.N++
+	if correct {
+		r.Correct++
+	}
+	r.Items = append(r.Items, eval.ItemResult{ID: id, Correct: correct})
+}
+
+// itemLink leads from out to an item's page in a run's folder, "" if it is not there.
+func itemLink(dir, stem string, at int, out string) string {
+	if out == "" {
+		return ""
+	}
+	link := report.LeafLink(stem, at)
+	file, anchor, _ := strings.Cut(link, "#")
+	path := filepath.Join(dir, filepath.FromSlash(file))
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	from, err1 := filepath.Abs(out)
+	to, err2 := filepath.Abs(path)
+	if err1 != nil || err2 != nil {
+		return ""
+	}
+	rel, err := filepath.Rel(from, to)
+	if err != nil { // another drive
+		return ""
+	}
+	return (&url.URL{Path: filepath.ToSlash(rel), Fragment: anchor}).String()
+}
