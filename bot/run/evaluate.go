@@ -21,7 +21,8 @@ import (
 // weighed is something that can be scored: a checkpoint, or a candidate that exists only as numbers.
 type weighed struct {
 	name string
-	// digest decides the weights, tokenizer that of the checkpoint whose config and tokenizer are used.
+	// digest decides the weights, tokenizer what is beside them: config and tokenizer. Models that have these alike
+	// can take each other's place in a running engine.
 	digest, tokenizer string
 	dir               string // with config.json and tokenizer.json
 	// open gives the weights; it is called only when something must really be scored.
@@ -29,14 +30,15 @@ type weighed struct {
 }
 
 // checkpointWeights is a weighed over a folder.
-func checkpointWeights(name, digest, dir string) weighed {
-	return weighed{name: name, digest: digest, tokenizer: digest, dir: dir, open: func() (engine.Weights, func() error, error) {
+func checkpointWeights(name, digest, dir string) (weighed, error) {
+	tokenizer, err := sidecars(dir)
+	return weighed{name: name, digest: digest, tokenizer: tokenizer, dir: dir, open: func() (engine.Weights, func() error, error) {
 		c, err := checkpoint.Open(dir)
 		if err != nil {
 			return nil, nil, err
 		}
 		return c, c.Close, nil
-	}}
+	}}, err
 }
 
 // scorer scores models one after another. It keeps one engine session and changes its weights in place

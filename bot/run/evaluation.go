@@ -90,7 +90,9 @@ func (p *pipeline) evaluateOne(ctx context.Context, m *LockedModel, o EvaluateOp
 		if err != nil {
 			return nil, nil, err
 		}
-		w = checkpointWeights(m.String(), m.Digest, dir)
+		if w, err = checkpointWeights(m.String(), m.Digest, dir); err != nil {
+			return nil, nil, err
+		}
 	}
 	d := report.Domain{Name: "tasks"}
 	var items []report.TaskItems
@@ -101,7 +103,7 @@ func (p *pipeline) evaluateOne(ctx context.Context, m *LockedModel, o EvaluateOp
 		}
 		items = append(items, p.taskItems(d.Name, name, []answerer{{report.Single, m.String(), &r}}))
 		t := report.Task{Name: name, Protocol: p.protocol(r, name), Scores: []report.Score{score(report.Single, m.String(), r)}}
-		t.Samples = p.samples(taskScores{task: name, merged: &r})
+		t.Samples = p.samples(&taskScores{task: name, merged: &r})
 		d.Tasks = append(d.Tasks, t)
 	}
 	command := fmt.Sprintf("mergebot eval %s --tasks %s --limit %d --seed %d", m, strings.Join(o.Names, ","), p.opts.Limit, p.recipe.Mergebot.Evaluate.Seed)

@@ -40,6 +40,10 @@ func (p *pipeline) gateScores(ctx context.Context, g configs.Gate) ([]taskScores
 	if s := p.recipe.Mergebot.Search; s != nil {
 		limit = s.Limit
 	}
+	result, err := p.mergedWeights()
+	if err != nil {
+		return nil, err
+	}
 	var out []taskScores
 	for _, d := range p.recipe.Mergebot.Domains {
 		for _, name := range d.Tasks {
@@ -50,11 +54,15 @@ func (p *pipeline) gateScores(ctx context.Context, g configs.Gate) ([]taskScores
 			if err != nil {
 				return nil, err
 			}
-			expert, err := p.scorer.evaluate(ctx, p.dense(i), name, task.Select, limit)
+			dense, err := p.dense(i)
 			if err != nil {
 				return nil, err
 			}
-			merged, err := p.scorer.evaluate(ctx, p.mergedWeights(), name, task.Select, limit)
+			expert, err := p.scorer.evaluate(ctx, dense, name, task.Select, limit)
+			if err != nil {
+				return nil, err
+			}
+			merged, err := p.scorer.evaluate(ctx, result, name, task.Select, limit)
 			if err != nil {
 				return nil, err
 			}

@@ -59,7 +59,11 @@ func (b *oracleBench) verdicts(t *testing.T, want map[string]map[string]string) 
 		}
 		for _, name := range slices.Sorted(maps.Keys(want[model])) {
 			w := want[model][name]
-			r := b.evaluate(t, checkpointWeights(lock.String(), lock.Digest, dir), strings.ToLower(name))
+			dense, err := checkpointWeights(lock.String(), lock.Digest, dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := b.evaluate(t, dense, strings.ToLower(name))
 			if r.N != len(w) {
 				t.Fatalf("%s on %s: %d rows, the oracle has %d", model, name, r.N, len(w))
 			}

@@ -52,6 +52,7 @@ type pipeline struct {
 
 	modelDirs    []string
 	baseDir      string
+	baseSidecars string // digest
 	base         *merge.Model
 	models       []merge.Model
 	opened       []*checkpoint.Checkpoint
@@ -65,7 +66,7 @@ type pipeline struct {
 	amplified    map[int]search.AmplifyResult
 	coefficient  *search.CoefficientResult
 	merged       mergeOut
-	scores       []taskScores
+	scores       []*taskScores
 	gates        []report.Gate
 	commit       *hub.Commit
 	published    *report.Published
@@ -217,6 +218,9 @@ func (p *pipeline) open() error {
 			return err
 		}
 		p.base = &m
+		if p.baseSidecars, err = sidecars(p.baseDir); err != nil {
+			return err
+		}
 	}
 	for i, dir := range p.modelDirs {
 		m, err := open(dir, p.plan.Lock.Models[i].Name)
@@ -229,7 +233,7 @@ func (p *pipeline) open() error {
 }
 
 // dense is the i-th model as it is.
-func (p *pipeline) dense(i int) weighed {
+func (p *pipeline) dense(i int) (weighed, error) {
 	m := p.plan.Lock.Models[i]
 	return checkpointWeights(m.String(), m.Digest, p.modelDirs[i])
 }

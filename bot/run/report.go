@@ -105,7 +105,7 @@ func (p *pipeline) domains() []report.Domain {
 	return out
 }
 
-func (p *pipeline) task(s taskScores) report.Task {
+func (p *pipeline) task(s *taskScores) report.Task {
 	t := report.Task{Name: s.task, Protocol: p.protocol(*s.merged, s.task)}
 	if s.base != nil {
 		t.Scores = append(t.Scores, score(report.Base, p.plan.Lock.Base.String(), *s.base))
@@ -161,7 +161,7 @@ func interval(value float64, i eval.Interval, err error) *report.Interval {
 }
 
 // samples shows a reader some rows of the merged model, wrong ones first.
-func (p *pipeline) samples(s taskScores) []report.Sample {
+func (p *pipeline) samples(s *taskScores) []report.Sample {
 	const most, tail = 6, 600
 	set := p.scorer.sets[setKey{s.task, task.Test, p.opts.Limit}]
 	if set == nil {

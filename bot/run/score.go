@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"slices"
 
 	"mergebot/eval"
 	"mergebot/eval/task"
@@ -13,39 +14,57 @@ type taskScores struct {
 	base, expert, merged *eval.Result // base is nil where the recipe has none
 }
 
-// evaluateAll scores base, expert and merged model on every task of every domain. All answer the same items.
+// evaluateAll scores base, expert and merged model on every task of every domain. All answer the same items. Each model
+// answers all its tasks before the next one does: putting another one into an engine can take minutes.
 func (p *pipeline) evaluateAll(ctx context.Context) error {
+	result, err := p.mergedWeights()
+	if err != nil {
+		return err
+	}
+	var baseline weighed
+	if b := p.plan.Lock.Base; b != nil {
+		if baseline, err = checkpointWeights(b.String(), b.Digest, p.baseDir); err != nil {
+			return err
+		}
+	}
+	var base, experts, merged []judged
 	for _, d := range p.recipe.Mergebot.Domains {
 		i, err := p.plan.indexOf(d.Expert)
 		if err != nil {
 			return err
 		}
-		for _, name := range d.Tasks {
-			s := taskScores{domain: d.Name, task: name}
-			who := []struct {
-				w  weighed
-				to **eval.Result
-			}{{p.dense(i), &s.expert}, {p.mergedWeights(), &s.merged}}
-			if b := p.plan.Lock.Base; b != nil {
-				who = append(who, struct {
-					w  weighed
-					to **eval.Result
-				}{checkpointWeights(b.String(), b.Digest, p.baseDir), &s.base})
-			}
-			for _, o := range who {
-				r, err := p.scorer.evaluate(ctx, o.w, name, task.Test, p.opts.Limit)
-				if err != nil {
-					return err
-				}
-				*o.to = &r
-			}
-			p.scores = append(p.scores, s)
+		dense, err := p.dense(i)
+		if err != nil {
+			return err
 		}
+		for _, name := range d.Tasks {
+			s := &taskScores{domain: d.Name, task: name}
+			p.scores = append(p.scores, s)
+			if p.plan.Lock.Base != nil {
+				base = append(base, judged{baseline, name, &s.base})
+			}
+			experts = append(experts, judged{dense, name, &s.expert})
+			merged = append(merged, judged{result, name, &s.merged})
+		}
+	}
+	for _, j := range slices.Concat(base, experts, merged) {
+		r, err := p.scorer.evaluate(ctx, j.weighed, j.task, task.Test, p.opts.Limit)
+		if err != nil {
+			return err
+		}
+		*j.to = &r
 	}
 	return nil
 }
 
+// judged is a model to be scored on a task, and where the score goes.
+type judged struct {
+	weighed
+	task string
+	to   **eval.Result
+}
+
 // mergedWeights is the merged model.
-func (p *pipeline) mergedWeights() weighed {
+func (p *pipeline) mergedWeights() (weighed, error) {
 	return checkpointWeights("merged", p.merged.Digest, p.modelDir())
 }

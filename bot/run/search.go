@@ -42,13 +42,17 @@ func (p *pipeline) denominators(ctx context.Context, d configs.Domain) ([]denomi
 	if err != nil {
 		return nil, err
 	}
+	dense, err := p.dense(expert)
+	if err != nil {
+		return nil, err
+	}
 	var out []denominator
 	for _, name := range d.Tasks {
 		set, err := p.scorer.set(ctx, name, task.Select, p.recipe.Mergebot.Search.Limit)
 		if err != nil {
 			return nil, err
 		}
-		r, err := p.scorer.evaluate(ctx, p.dense(expert), name, task.Select, p.recipe.Mergebot.Search.Limit)
+		r, err := p.scorer.evaluate(ctx, dense, name, task.Select, p.recipe.Mergebot.Search.Limit)
 		if err != nil {
 			return nil, err
 		}
@@ -201,7 +205,7 @@ func (p *pipeline) candidate(in searchIn, c search.Candidate, m *merge.Merger) w
 	if err != nil {
 		digest = fmt.Sprint("unhashable candidate: ", err) // only NaN does this, and a grid has none
 	}
-	return weighed{name: "a candidate", digest: digest, tokenizer: p.plan.Lock.Base.Digest, dir: p.baseDir,
+	return weighed{name: "a candidate", digest: digest, tokenizer: p.baseSidecars, dir: p.baseDir,
 		open: func() (engine.Weights, func() error, error) { return m, func() error { return nil }, nil }}
 }
 

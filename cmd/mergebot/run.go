@@ -18,8 +18,9 @@ func (a *app) runCommand() *cobra.Command {
 command goes on where it was: finished steps are kept in the ledger and never done twice.
 
 It leaves in the output folder: model/ (the merged checkpoint with its card README.md, the
-recipe and provenance.json), report.html, report.md and report.json. Nothing is published
-without --publish, and nothing ever when a gate of the recipe is not met.`,
+recipe and provenance.json), report.html with a page for every item beside it, report.md and
+report.json. Nothing is published without --publish, and nothing ever when a gate of the recipe is
+not met.`,
 		Example: `  mergebot run recipes/llama2-math-finance-law.yaml --out merged
   mergebot run recipe.yaml --limit 50            # a quick look: 50 rows a task
   mergebot run recipe.yaml --publish
