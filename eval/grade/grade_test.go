@@ -3,7 +3,9 @@ package grade
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -276,4 +278,24 @@ func FuzzScoreJSONL(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLastNumber holds the scan to the pattern that it restates.
+func TestLastNumber(t *testing.T) {
+	pattern := regexp.MustCompile(`(-?[$0-9.,]{2,})|(-?[0-9]+)`)
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 200_000 {
+		b := make([]byte, r.IntN(12))
+		for i := range b {
+			b[i] = "--$0123.,a 9"[r.IntN(12)]
+		}
+		m := pattern.FindAllString(string(b), -1)
+		want := ""
+		if len(m) > 0 {
+			want = m[len(m)-1]
+		}
+		if got, n := lastNumber(string(b)); got != want || n != len(m) {
+			t.Fatalf("%q: %q of %d, want %q of %d", b, got, n, want, len(m))
+		}
+	}
 }
