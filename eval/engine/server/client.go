@@ -57,7 +57,10 @@ func newClient(o Options) (*client, error) {
 		basic.SetBasicAuth(u.User.Username(), password(u))
 	}
 	u = u.JoinPath("/") // ends in one slash
-	c.root = &url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimSuffix(u.Path, "v1/")}
+	c.root = &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+	if path, ok := strings.CutSuffix(u.Path, "/v1/"); ok {
+		c.root.Path = path + "/"
+	}
 	// A service made directly takes nothing from OPENAI_* variables, as the library's client would.
 	c.completions = openai.NewCompletionService(option.WithBaseURL(c.root.JoinPath("v1/").String()), option.WithHTTPClient(c), option.WithMaxRetries(0))
 	c.address = c.root.JoinPath("v1").String()

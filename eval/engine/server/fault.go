@@ -24,6 +24,7 @@ type fault struct {
 	// no request will have one.
 	again, item bool
 	busy        bool          // the server has too much to do
+	late        bool          // no answer in time
 	after       time.Duration // it asks to be left alone for this long
 	html        bool
 	missing     bool // 404
@@ -47,6 +48,7 @@ func (c *client) broken(limit time.Duration, err error) error {
 		f.again = false
 		f.words = c.safe(err.Error())
 	case errors.Is(err, context.DeadlineExceeded):
+		f.late = true
 		f.words = fmt.Sprintf("no answer within %v", limit)
 	default:
 		f.words = c.safe(err.Error())

@@ -285,7 +285,7 @@ func TestCrowded(t *testing.T) {
 func TestFlow(t *testing.T) {
 	t.Parallel()
 	var notes []string
-	f := newFlow(Options{Concurrency: 64, Patience: time.Minute, Note: func(n string) { notes = append(notes, n) }})
+	f := newFlow(Options{Concurrency: 64, Timeout: time.Hour, Patience: time.Minute, Note: func(n string) { notes = append(notes, n) }})
 	busy := &fault{again: true, busy: true, words: "HTTP 429"}
 	take := func() time.Time {
 		t.Helper()
@@ -294,6 +294,9 @@ func TestFlow(t *testing.T) {
 			t.Fatal(err)
 		}
 		return at
+	}
+	for f.limit < 64 {
+		f.end(take(), nil)
 	}
 	a, b, c := take(), take(), take()
 	f.end(a, busy)

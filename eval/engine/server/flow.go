@@ -9,18 +9,23 @@ import (
 	"time"
 )
 
-// flow decides how many requests may be in flight, by additive increase and multiplicative decrease: half as many when
-// the server says that it is busy, growing again while it answers, never below one. It also keeps the time of the last
-// answer, by which items are given up.
+// flow decides how many requests may be in flight: few at first and twice as many each round, until the server says that
+// it is busy; from then on by additive increase and multiplicative decrease, never below one. The number does not grow
+// while answers take a large part of the time that one may take: a server that answers one request after the other would
+// let the last ones wait in vain, and many go on with requests that nobody waits for any more. The flow also keeps the
+// time of the last answer, by which items are given up.
 type flow struct {
 	mu       sync.Mutex
 	free     *sync.Cond
 	most     int
 	limit    float64
 	inFlight int
-	until    time.Time // no request starts before: the server asked for a pause
-	cut      time.Time // when the limit was last cut
-	answered time.Time // when the server last answered
+	until    time.Time     // no request starts before: the server asked for a pause
+	cut      time.Time     // when the limit was last cut
+	answered time.Time     // when the server last answered
+	took     time.Duration // by the last answer
+	steep    bool          // nothing was cut yet
+	timely   time.Duration // answers that take longer are no reason to ask for more at a time
 
 	longest time.Duration // of a pause, whatever the server asks for
 	quiet   time.Duration // without an answer before that is noted
@@ -30,6 +35,9 @@ type flow struct {
 	told      int       // the lowest limit that was noted
 	toldPause time.Time // when a pause was last noted
 }
+
+// firstLimit is how many requests are in flight at first.
+const firstLimit = 16
 
 // growth is how many slots the limit gains in one round of answers, as a share of the most: back in 32 rounds.
 const growth = 1. / 32
@@ -41,7 +49,7 @@ const longestPause = 2 * time.Minute
 const longestQuiet = 5 * time.Second
 
 func newFlow(o Options) *flow {
-	f := &flow{most: o.Concurrency, limit: float64(o.Concurrency), answered: time.Now(), told: o.Concurrency, note: serial(o.Note)}
+	f := &flow{most: o.Concurrency, limit: float64(min(o.Concurrency, firstLimit)), answered: time.Now(), told: o.Concurrency, note: serial(o.Note), steep: true, timely: o.Timeout / 4}
 	f.quiet = min(longestQuiet, o.Patience/10)
 	f.longest = min(longestPause, o.Patience/2) // so that an item is tried again before it is given up
 	f.free = sync.NewCond(&f.mu)
@@ -86,10 +94,10 @@ func (f *flow) end(started time.Time, err error) {
 		if f.silent {
 			f.silent, say = false, "the server answers again"
 		}
-		f.answered = now
-		f.limit = min(float64(f.most), f.limit+max(1, growth*float64(f.most))/f.limit)
+		f.answered, f.took = now, now.Sub(started)
+		f.grow()
 	case bad == nil:
-	case bad.busy:
+	case bad.busy, bad.late && f.took > f.timely:
 		say = f.slower(started, now, bad)
 	case bad.again && !f.silent && now.Sub(f.answered) > f.quiet:
 		f.silent, say = true, "the server does not answer and is tried again: "+bad.words
@@ -105,11 +113,23 @@ func (f *flow) end(started time.Time, err error) {
 	}
 }
 
+// grow raises the limit for an answer.
+func (f *flow) grow() {
+	step := max(1, growth*float64(f.most)) / f.limit
+	switch {
+	case f.took > f.timely:
+		return
+	case f.steep:
+		step = 1
+	}
+	f.limit = min(float64(f.most), f.limit+step)
+}
+
 // slower cuts the limit, once for all the requests that were in flight together, and only if the server has answered
 // something since the last cut: one that answers nobody is down, not crowded, and fewer requests would not help it.
 func (f *flow) slower(started, now time.Time, bad *fault) (say string) {
 	if started.After(f.cut) && f.answered.After(f.cut) {
-		f.cut = now
+		f.cut, f.steep = now, false
 		f.limit = max(1, f.limit/2)
 		if n := int(f.limit); n < f.told {
 			f.told = n

@@ -87,6 +87,18 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+func TestAddress(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"http://h": "http://h/v1", "http://h/": "http://h/v1", "http://h/v1": "http://h/v1", "http://h/v1/": "http://h/v1",
+		"http://h/a/v1": "http://h/a/v1", "http://h/apiv1": "http://h/apiv1/v1", "http://u:p@h/v1//": "http://h/v1",
+	} {
+		if c, err := newClient(Options{URL: url}); err != nil || c.address != want {
+			t.Errorf("%s: %v, %v, want %s", url, c.address, err, want)
+		}
+	}
+}
+
 // TestKey: the key goes to the server, to nobody else, and no other key goes to the server.
 func TestKey(t *testing.T) {
 	t.Setenv("OPENAI_API_KEY", "sk-of-another")

@@ -41,7 +41,12 @@ func isPassed(name string) bool {
 			return false
 		}
 	}
-	return slices.ContainsFunc(passed, func(p string) bool {
+	return named(passed, name)
+}
+
+// named tells whether a name is in a list, where a * ends the beginning of names.
+func named(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(p string) bool {
 		if start, ok := strings.CutSuffix(p, "*"); ok {
 			return strings.HasPrefix(name, start)
 		}
@@ -49,15 +54,19 @@ func isPassed(name string) bool {
 	})
 }
 
+// silent are variables of vLLM's that change no answer: where things lie and what is said.
+var silent = []string{"VLLM_LOGGING_*", "VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT", "VLLM_SERVER_DEV_MODE", "VLLM_NO_USAGE_STATS", "VLLM_DO_NOT_TRACK",
+	"VLLM_HOST_IP", "VLLM_PORT", "VLLM_RPC_BASE_PATH"}
+
+// telling are variables of CUDA's and PyTorch's that decide how numbers are multiplied.
+var telling = []string{"VLLM_*", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG"}
+
 // settings are the variables by which people set vLLM, as far as they can change what it answers, in order.
 func settings(all []string) string {
 	var set []string
 	for _, v := range all {
 		name, _, _ := strings.Cut(v, "=")
-		switch {
-		case !strings.HasPrefix(name, "VLLM_") || !isPassed(name):
-		case strings.HasPrefix(name, "VLLM_LOGGING_"), name == "VLLM_CACHE_ROOT", name == "VLLM_CONFIG_ROOT", name == "VLLM_SERVER_DEV_MODE", name == "VLLM_NO_USAGE_STATS":
-		default:
+		if isPassed(name) && named(telling, name) && !named(silent, name) {
 			set = append(set, v)
 		}
 	}

@@ -20,7 +20,7 @@ import (
 const versionTime = 5 * time.Minute
 
 // Identify tells what determines completions besides weights and prompts: vLLM's version, the number format, the
-// context, all arguments, the VLLM_… variables that the server will see, and the kind of GPU. It starts no server; it
+// context, all arguments, the variables that the server will see and that decide answers, and the kind of GPU. It starts no server; it
 // asks `vllm --version`. LiveSwap is unknown, hence false.
 func Identify(ctx context.Context, o Options) (engine.Info, error) {
 	o, err := o.withDefaults()

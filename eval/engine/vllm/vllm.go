@@ -84,6 +84,7 @@ func (o Options) withDefaults() (Options, error) {
 var reserved = map[string]string{
 	"--api-key":           "a session makes its own key",
 	"--hf-token":          "the model is in a local folder, no token is needed",
+	"--config":            "what is in the file would not be recorded: give the arguments themselves",
 	"--uds":               "a session makes its own socket",
 	"--served-model-name": "a session names the model itself",
 	"--model":             "a session names the model's folder itself",
