@@ -17,9 +17,9 @@ func (a *app) scoreCommand() *cobra.Command {
 		Use:   "score --task TASK [--grader GRADER] [FILE.jsonl]",
 		Short: "grade saved generations of any model",
 		Long: `score reads lines {"id","gold","output","options"?} from FILE, or from standard input, and writes
-lines {"id","extracted","correct"} to standard output, a summary to standard error (with --json
-as one line of JSON). gold is the
-answer (mathematics), or the option's index or a list of indices (choices).
+lines {"id","extracted","correct"} to standard output, a summary to standard error (with --json as
+one line of JSON). gold is the answer (mathematics), or the option's index or a list of indices
+(choices).
 
 With --format lm-eval it reads the samples_*.jsonl that lm-evaluation-harness writes for --log_samples,
 of tasks that generate text; each doc is graded once.`,

@@ -1,9 +1,12 @@
 package grade
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 )
@@ -21,7 +24,7 @@ type lmEvalSample struct {
 // parseLMEval reads a sample: the first response as the output, and as the gold what the target or the doc has.
 func parseLMEval(line []byte, task string, choice bool) (id json.RawMessage, q Question, output string, err error) {
 	var s lmEvalSample
-	if err := json.Unmarshal(line, &s); err != nil {
+	if err := decode(line, &s); err != nil {
 		return nil, q, "", err
 	}
 	switch {
@@ -39,6 +42,47 @@ func parseLMEval(line []byte, task string, choice bool) (id json.RawMessage, q Q
 		q.Gold, err = s.answer(task)
 	}
 	return *s.ID, q, output, err
+}
+
+// decode is json.Unmarshal that keeps numbers as they are written: 1200000 is not 1.2e+06.
+func decode(b []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("more than one JSON value")
+	}
+	return nil
+}
+
+// onceADoc leaves out the lines of a doc that was read before with the same output; with another one it is an error. Docs
+// are counted anew in each of the task's subsets, whose logs may follow each other: they are told apart by what is in them.
+func onceADoc(read reader) reader {
+	seen := map[[sha256.Size]byte]string{}
+	return func(line []byte) (json.RawMessage, Question, string, error) {
+		id, q, output, err := read(line)
+		if err != nil {
+			return id, q, output, err
+		}
+		var s struct {
+			Doc    json.RawMessage `json:"doc"`
+			Target json.RawMessage `json:"target"`
+		}
+		if err := json.Unmarshal(line, &s); err != nil {
+			return id, q, output, err
+		}
+		doc := sha256.Sum256(slices.Concat(id, []byte{0}, s.Doc, []byte{0}, s.Target))
+		switch before, again := seen[doc]; {
+		case again && before == output:
+			return id, q, output, errAgain
+		case again:
+			return id, q, output, fmt.Errorf(`doc_id %s has two different responses: are these the samples of several runs?`, id)
+		}
+		seen[doc] = output
+		return id, q, output, nil
+	}
 }
 
 // firstText is the first of the responses to a request. Log-likelihoods come as pairs of a number and whether it is the
@@ -65,8 +109,8 @@ func (s lmEvalSample) text(names ...string) (string, bool) {
 		switch v := s.Doc[n].(type) {
 		case string:
 			return v, true
-		case float64:
-			return fmt.Sprint(v), true
+		case json.Number:
+			return v.String(), true
 		}
 	}
 	return "", false
@@ -76,8 +120,8 @@ func (s lmEvalSample) text(names ...string) (string, bool) {
 // solution. A target without these marks is the answer already.
 func (s lmEvalSample) answer(task string) (string, error) {
 	target, ok := s.Target.(string)
-	if n, isNumber := s.Target.(float64); isNumber {
-		target, ok = fmt.Sprint(n), true
+	if n, isNumber := s.Target.(json.Number); isNumber {
+		target, ok = n.String(), true
 	}
 	if strings.EqualFold(task, "gsm8k") {
 		if !ok || target == "" {
@@ -133,9 +177,10 @@ func (s lmEvalSample) choice() ([]string, []int, error) {
 // indices finds options by index, by name, or by a list of these.
 func indices(v any, options []string) ([]int, bool) {
 	switch v := v.(type) {
-	case float64:
-		i := int(v)
-		return []int{i}, float64(i) == v && i >= 0 && i < len(options)
+	case json.Number:
+		f, err := v.Float64()
+		i := int(f)
+		return []int{i}, err == nil && float64(i) == f && i >= 0 && i < len(options)
 	case string:
 		var parsed any
 		if i := slices.Index(options, v); i >= 0 {
@@ -145,7 +190,7 @@ func indices(v any, options []string) ([]int, bool) {
 			return []int{i}, true
 		}
 		// The harness writes the target as text whatever it is.
-		if json.Unmarshal([]byte(v), &parsed) != nil {
+		if decode([]byte(v), &parsed) != nil {
 			return nil, false
 		}
 		if _, text := parsed.(string); text {

@@ -48,6 +48,10 @@ func TestParseLMEval(t *testing.T) {
 	for _, c := range []struct{ task, line, gold, err string }{
 		{"gsm8k", `{"doc_id":1,"target":"a #### b\n#### 1,200 ","resps":[["x"]]}`, "1,200", ""},
 		{"gsm8k", `{"doc_id":1,"target":18,"resps":["x"]}`, "18", ""},
+		{"gsm8k", `{"doc_id":1,"target":1200000,"resps":["x"]}`, "1200000", ""},
+		{"gsm8k", `{"doc_id":1,"doc":{"answer":1200000},"resps":["x"]}`, "1200000", ""},
+		{"gsm8k", `{"doc_id":1,"target":18,"resps":["x"]} {}`, "", "more than one"},
+		{"math", `{"doc_id":1,"doc":{"answer":31415926.50},"resps":["x"]}`, "31415926.50", ""},
 		{"gsm8k", `{"doc_id":1,"doc":{"answer":"so\n#### -2"},"resps":[["x"]]}`, "-2", ""},
 		{"gsm8k", `{"doc_id":1,"doc":{},"resps":[["x"]]}`, "", `no "target"`},
 		{"math", `{"doc_id":1,"target":"It is $\\boxed{\\frac{1}{2}}$.","resps":[["x"]]}`, `\frac{1}{2}`, ""},
@@ -59,6 +63,9 @@ func TestParseLMEval(t *testing.T) {
 		{"fpb", `{"doc_id":1,"doc":{"choices":{"text":["a","b"]},"gold":[0,1]},"target":"","resps":[["x"]]}`, "ab", ""},
 		{"fpb", `{"doc_id":1,"doc":{"options":["a","b"]},"target":" b ","resps":[["x"]]}`, "b", ""},
 		{"fpb", `{"doc_id":1,"doc":{"options":["a","b"]},"target":"[0]","resps":[["x"]]}`, "a", ""},
+		{"fpb", `{"doc_id":1,"doc":{"options":["a","b"]},"target":1.0,"resps":[["x"]]}`, "b", ""},
+		{"fpb", `{"doc_id":1,"doc":{"options":[5000000,6000000]},"target":"6000000","resps":[["x"]]}`, "6000000", ""},
+		{"fpb", `{"doc_id":1,"doc":{"options":["a","b"]},"target":"0 1","resps":[["x"]]}`, "", "which of the 2 options"},
 		{"fpb", `{"doc_id":1,"doc":{"options":["a","b"]},"target":"2","resps":[["x"]]}`, "", "which of the 2 options"},
 		{"fpb", `{"doc_id":1,"doc":{},"target":"2","resps":[["x"]]}`, "", `no "doc" with "options"`},
 		{"fpb", `{"doc_id":1,"resps":[[["-0.5","True"]]]}`, "", "log-likelihoods"}, {"fpb", `{"doc_id":1,"resps":[["-0.5","True"]]}`, "", "log-likelihoods"},
@@ -76,5 +83,19 @@ func TestParseLMEval(t *testing.T) {
 	two := `{"doc_id":1,"target":"1","resps":[["#### 1"]]}` + "\n" + `{"doc_id":1,"target":"1","resps":[["#### 2"]]}`
 	if _, err := ScoreJSONL(t.Context(), strings.NewReader(two), new(strings.Builder), Options{Task: "gsm8k", Format: FormatLMEval}); err == nil || !strings.Contains(err.Error(), "two different responses") {
 		t.Errorf("two responses to one doc: %v", err)
+	}
+}
+
+// The logs of a task's subsets, one after the other, each count their docs from 0.
+func TestLMEvalSubsets(t *testing.T) {
+	t.Parallel()
+	lines := `{"doc_id":0,"doc":{"problem":"p","solution":"\\boxed{1}"},"target":"1","resps":[[""]],"filter":"a"}
+{"doc_id":0,"doc":{"problem":"p","solution":"\\boxed{1}"},"target":"1","resps":[[""]],"filter":"b"}
+{"doc_id":0,"doc":{"problem":"q","solution":"\\boxed{2}"},"target":"2","resps":[[""]],"filter":"a"}
+{"doc_id":0,"doc":{"problem":"r","solution":"\\boxed{3}"},"target":"3","resps":[["$3$"]],"filter":"a"}
+`
+	s, err := ScoreJSONL(t.Context(), strings.NewReader(lines), new(strings.Builder), Options{Task: "math", Grader: "math_verify", Format: FormatLMEval})
+	if err != nil || s.N != 3 || s.Correct != 1 {
+		t.Errorf("%+v, %v: want 1 of 3 right", s, err)
 	}
 }

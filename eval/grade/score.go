@@ -117,25 +117,6 @@ type reader func(line []byte) (id json.RawMessage, q Question, output string, er
 
 var errAgain = errors.New("seen before")
 
-// onceADoc leaves out the lines of a doc that was read before with the same output; with another one it is an error.
-func onceADoc(read reader) reader {
-	seen := map[string]string{}
-	return func(line []byte) (json.RawMessage, Question, string, error) {
-		id, q, output, err := read(line)
-		if err != nil {
-			return id, q, output, err
-		}
-		switch before, again := seen[string(id)]; {
-		case again && before == output:
-			return id, q, output, errAgain
-		case again:
-			return id, q, output, fmt.Errorf(`doc_id %s has two different responses: are these the samples of several runs?`, id)
-		}
-		seen[string(id)] = output
-		return id, q, output, nil
-	}
-}
-
 func score(ctx context.Context, in io.Reader, w io.Writer, name string, read reader, rule func(Question, string) Verdict) (Summary, error) {
 	s := Summary{Grader: name}
 	enc := json.NewEncoder(w)
