@@ -188,6 +188,20 @@ func CompareMcNemar(merged, dense Result) (McNemar, error) {
 	return m, nil
 }
 
+// PooledMcNemar is CompareMcNemar on the items of several tasks together.
+func PooledMcNemar(pairs []Pair) (McNemar, error) {
+	var all McNemar
+	for _, p := range pairs {
+		m, err := CompareMcNemar(p.Merged, p.Dense)
+		if err != nil {
+			return McNemar{}, err
+		}
+		all.Gained, all.Lost = all.Gained+m.Gained, all.Lost+m.Lost
+	}
+	all.P = signTest(all.Gained, all.Lost)
+	return all, nil
+}
+
 // signTest is the two-sided exact binomial test with probability 1/2.
 func signTest(a, b int) float64 {
 	n, k := a+b, min(a, b)
@@ -202,22 +216,6 @@ func signTest(a, b int) float64 {
 		tail += math.Exp(lgN - x - y - float64(n)*math.Ln2)
 	}
 	return min(1, 2*tail)
-}
-
-// Words says in a sentence what a ratio's interval allows to be said.
-func Words(ratio float64, i Interval) string {
-	switch {
-	case math.IsNaN(ratio):
-		return "undefined: the dense expert has no right answer"
-	case i.Undefined > 0.05:
-		return fmt.Sprintf("hardly defined: in %.0f %% of the resamples the dense expert has no right answer", 100*i.Undefined)
-	case i.Contains(1):
-		return "inside the noise: no difference from the dense expert can be claimed"
-	case ratio < 1:
-		return "below the dense expert, outside the noise"
-	default:
-		return "above the dense expert, outside the noise"
-	}
 }
 
 // Words says in a sentence what the test allows to be said.

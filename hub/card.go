@@ -66,6 +66,7 @@ type CardRatio struct {
 	Domain           string
 	Expert           string
 	Value, Low, High float64
+	Against          string // in words: below or above the expert, or inside the noise
 }
 
 // CardParent is a model that went in, at its commit.

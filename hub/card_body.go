@@ -68,20 +68,9 @@ func (c Card) scores(line func(string, ...any)) {
 	line("| Domain | Expert | Domain-Ratio, %% | 95 %% interval | Against the expert |")
 	line("| --- | --- | --: | --: | --- |")
 	for _, r := range c.Ratios {
-		line("| %s | %s | **%s** | %s–%s | %s |", prose(r.Domain), codeSpan(r.Expert), cardPercent(&r.Value), cardPercent(&r.Low), cardPercent(&r.High), r.against())
+		line("| %s | %s | **%s** | %s–%s | %s |", prose(r.Domain), codeSpan(r.Expert), cardPercent(&r.Value), cardPercent(&r.Low), cardPercent(&r.High), prose(r.Against))
 	}
 	line("")
-}
-
-// against says what the interval allows to be said.
-func (r CardRatio) against() string {
-	switch {
-	case r.High < 1:
-		return "below, outside the noise"
-	case r.Low > 1:
-		return "above, outside the noise"
-	}
-	return "inside the noise"
 }
 
 // codeSpans joins the texts that are not empty.

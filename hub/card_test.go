@@ -40,7 +40,7 @@ func sampleCard() hub.Card {
 			{Task: "FiQA_SA", Dataset: "AdaptLLM/finance-tasks", Config: "FiQA_SA", Split: "test", N: 100, Total: 235, Value: 0.62, Low: 0.5221, High: 0.709, StandardError: 0.048539,
 				Expert: &most, Against: "inside the noise: 3 items gained, 2 lost (p = 1)", Prompt: "raw", Grader: "contains"},
 		},
-		Ratios: []hub.CardRatio{{Domain: "math", Expert: "GAIR/Abel-7B-001", Value: 0.97, Low: 0.93, High: 1.01}},
+		Ratios: []hub.CardRatio{{Domain: "math", Expert: "GAIR/Abel-7B-001", Value: 0.97, Low: 0.93, High: 1.01, Against: "inside the noise"}},
 		Parents: []hub.CardParent{
 			{Role: "base", Repo: "meta-llama/Llama-2-7b-hf", Revision: "main", SHA: strings.Repeat("a", 40), License: "llama2"},
 			{Role: "expert", Repo: "GAIR/Abel-7B-001", SHA: strings.Repeat("b", 40), License: "apache-2.0"},
@@ -170,7 +170,7 @@ func TestCardWords(t *testing.T) {
 		t.Error("the card says that the model was tuned on its test rows")
 	}
 	c.Results[1].Tuned = true
-	c.Ratios[0].Low = 1.001
+	c.Ratios[0].Against = "above, outside the noise"
 	if card, err = c.Markdown(); err != nil {
 		t.Fatal(err)
 	}

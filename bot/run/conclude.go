@@ -110,17 +110,12 @@ func testWords(m *report.McNemar) string {
 	return "worse"
 }
 
-// ratioWords says what a Domain-Ratio's interval allows to be said.
+// ratioWords says what a Domain-Ratio allows to be said.
 func ratioWords(i *report.Interval) string {
-	switch {
-	case i == nil:
+	if i == nil {
 		return ""
-	case i.Low <= 1 && 1 <= i.High:
-		return "inside the noise"
-	case i.Low > 1:
-		return "better"
 	}
-	return "worse"
+	return [...]string{"worse", "inside the noise", "better"}[1+i.Side()]
 }
 
 func accuracy(t report.Task, role report.Role) string {

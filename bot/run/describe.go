@@ -129,7 +129,8 @@ func (p *pipeline) card() hub.Card {
 	}
 	for _, d := range p.domains() {
 		if d.Ratio != nil {
-			c.Ratios = append(c.Ratios, hub.CardRatio{Domain: d.Name, Expert: d.Expert, Value: d.Ratio.Value, Low: d.Ratio.Low, High: d.Ratio.High})
+			c.Ratios = append(c.Ratios, hub.CardRatio{Domain: d.Name, Expert: d.Expert, Value: d.Ratio.Value, Low: d.Ratio.Low, High: d.Ratio.High,
+				Against: [...]string{"below, outside the noise", "inside the noise", "above, outside the noise"}[1+d.Ratio.Side()]})
 		}
 	}
 	if len(p.scores) == 0 {

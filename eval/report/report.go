@@ -143,6 +143,23 @@ type Interval struct {
 	Value float64 `json:"value"`
 	Low   float64 `json:"low"`
 	High  float64 `json:"high"`
+	// P is the exact test's two-sided p on the items that only one of the two models has right, of all tasks together;
+	// 0: not tested. A bootstrap of few items takes what it has seen for all there is, and its interval is too narrow.
+	P float64 `json:"p,omitempty"`
+}
+
+// Side says whether a ratio is below 1 (-1) or above (1), or whether that is inside the noise (0): the interval holds 1,
+// or the test does not tell the two models apart.
+func (i Interval) Side() int {
+	switch {
+	case i.P >= noise:
+		return 0
+	case i.High < 1:
+		return -1
+	case i.Low > 1:
+		return 1
+	}
+	return 0
 }
 
 // Domain is the tasks judged together, and the expert whose work they measure.

@@ -22,18 +22,11 @@ func (r Report) title() string {
 	return "Evaluation"
 }
 
-func (i Interval) insideNoise() bool { return i.Low <= 1 && i.High >= 1 }
+func (i Interval) insideNoise() bool { return i.Side() == 0 }
 
-// comparison says how a ratio's interval lies to 1: the reader's first question.
+// comparison says how a ratio lies to 1: the reader's first question.
 func (i Interval) comparison() string {
-	switch {
-	case i.High < 1:
-		return "below its expert"
-	case i.Low > 1:
-		return "above its expert"
-	default:
-		return "inside the noise"
-	}
+	return [...]string{"below its expert", "inside the noise", "above its expert"}[1+i.Side()]
 }
 
 // verdict is one sentence fragment on merged against expert.
@@ -102,10 +95,10 @@ func ratiosInWords(r Report) []string {
 			continue
 		}
 		kept = append(kept, fmt.Sprintf("%s in %s", withInterval(*d.Ratio), d.Name))
-		switch {
-		case d.Ratio.High < 1:
+		switch d.Ratio.Side() {
+		case -1:
 			below = append(below, d.Name)
-		case d.Ratio.Low > 1:
+		case 1:
 			above = append(above, d.Name)
 		default:
 			same = append(same, d.Name)
@@ -160,7 +153,7 @@ func (g Gate) text() string {
 func (g Gate) reached() string {
 	s := "reached " + percent(g.Value) + " %"
 	if g.High > 0 {
-		s = "reached " + withInterval(Interval{g.Value, g.Low, g.High})
+		s = "reached " + withInterval(Interval{Value: g.Value, Low: g.Low, High: g.High})
 		if least := max(g.MinRatio, g.MinScore); g.Low <= least && least <= g.High {
 			s += ", inside the noise of what is asked for"
 		}
@@ -259,7 +252,7 @@ func methodNotes(r Report) []string {
 		"A score is the share of items that the grader accepts, from greedy generation. Its interval is Wilson’s at 95 %: if the items are a fair draw from the task, the true score lies within in about 19 of 20 such draws. Its standard error is √(p(1−p)/n), which near 0 and 100 % is too small to be believed.",
 		"A Task-Ratio is the merged model’s score divided by its expert’s (DPPA, eq. 7); a Domain-Ratio is the geometric mean of the domain’s Task-Ratios (eq. 8). 100 % means: as good as the expert. A ratio is undefined when the expert scores 0.",
 		"The interval of a ratio is a paired bootstrap: items are drawn again with replacement, the same ones for both models, since both answered the same items. If no item differs, it has no width, which says nothing about items not asked.",
-		"Inside the noise means that these items cannot tell the two models apart, not that the models are equal. For a task it is McNemar’s exact test on the items where the two differ (p of 0.05 or more); for a domain, that the interval holds 100 %.",
+		"Inside the noise means that these items cannot tell the two models apart, not that the models are equal. For a task it is McNemar’s exact test on the items where the two differ (p of 0.05 or more); for a domain, the same test on the items of all its tasks together, or that the interval holds 100 %.",
 		"With fewer than 100 items an interval spans up to 20 points and more: such a score ranks nothing.",
 		selected,
 		"A pruning rate is the share of a linear’s delta that is set to zero; density is 1 minus the rate. Seconds are wall time of this machine; a step taken from the ledger shows the time of its first run.",

@@ -110,3 +110,23 @@ func TestStandardErrorAndPrompt(t *testing.T) {
 		t.Error("the prompt's text or hash is missing")
 	}
 }
+
+// TestFewItems: where a bootstrap of few items sees no chance, the exact test does: four lost of ten are inside the noise.
+func TestFewItems(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		i    report.Interval
+		want int
+	}{
+		{report.Interval{Value: 0.6, Low: 0.3, High: 0.9, P: 0.125}, 0},
+		{report.Interval{Value: 0, Low: 0, High: 0, P: 1}, 0},
+		{report.Interval{Value: 0.6, Low: 0.3, High: 0.9, P: 0.001}, -1},
+		{report.Interval{Value: 1.2, Low: 1.1, High: 1.3, P: 0.001}, 1},
+		{report.Interval{Value: 0.99, Low: 0.97, High: 1.01, P: 0.001}, 0},
+		{report.Interval{Value: 0.6, Low: 0.3, High: 0.9}, -1}, // not tested
+	} {
+		if got := c.i.Side(); got != c.want {
+			t.Errorf("%+v: %d, want %d", c.i, got, c.want)
+		}
+	}
+}
