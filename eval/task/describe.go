@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -53,7 +54,10 @@ func solved(items []Item, template string) int {
 }
 
 func showsExample(input string, options []string) bool {
-	const longest = 40 // bytes of a last line: more would hold the row's own words
+	const (
+		longest = 40  // bytes of a last line: more would hold the row's own words
+		most    = 200 // examples that are looked at
+	)
 	input = strings.ToLower(strings.TrimSpace(input))
 	cue := input[strings.LastIndexByte(input, '\n')+1:]
 	if len(cue) > longest {
@@ -62,19 +66,23 @@ func showsExample(input string, options []string) bool {
 	if !strings.ContainsFunc(cue, func(r rune) bool { return r >= 'a' && r <= 'z' }) {
 		return false
 	}
-	for rest := strings.TrimSuffix(input, cue); ; {
+	answers := make([]string, len(options))
+	for i, o := range options {
+		answers[i] = strings.ToLower(strings.TrimSpace(o))
+	}
+	rest := strings.TrimSuffix(input, cue)
+	for range most {
 		_, next, found := strings.Cut(rest, cue)
 		if !found {
 			return false
 		}
 		answer := strings.TrimSpace(next)
-		for _, o := range options {
-			if strings.HasPrefix(answer, strings.ToLower(strings.TrimSpace(o))) {
-				return true
-			}
+		if slices.ContainsFunc(answers, func(a string) bool { return strings.HasPrefix(answer, a) }) {
+			return true
 		}
 		rest = next
 	}
+	return false
 }
 
 // thousands writes 1319 as 1,319.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mergebot/configs"
 )
@@ -110,6 +111,15 @@ func TestFewShotTrap(t *testing.T) {
 		if showsExample(input, []string{"Positive", "Negative"}) {
 			t.Errorf("%q", input)
 		}
+	}
+	// A hostile input that repeats its cue, with many options, takes no time worth speaking of.
+	var options []string
+	for i := range maxOptions {
+		options = append(options, fmt.Sprint("option ", i))
+	}
+	began := time.Now()
+	if showsExample(strings.Repeat("a ", 1<<20)+"\na", options) || time.Since(began) > 2*time.Second {
+		t.Errorf("it took %v", time.Since(began))
 	}
 }
 

@@ -94,9 +94,17 @@ func readJSON(r io.Reader, columns []string, yield func(row) error) error {
 		}
 	}
 	if array {
-		_, err = dec.Token()
+		if _, err := dec.Token(); err != nil {
+			return short(err)
+		}
 	}
-	return short(err)
+	switch _, err := dec.Token(); {
+	case err == nil:
+		return errors.New("more behind the end of the array")
+	case err != io.EOF:
+		return err
+	}
+	return nil
 }
 
 // short says what an end in the middle means.

@@ -298,6 +298,7 @@ func mathRepo(t testing.TB, solution string) repo {
 
 func TestBadData(t *testing.T) {
 	t.Parallel()
+	const row = `{"input":"x","options":["a"],"gold_index":0}`
 	object := func(s string) repo { return repo{"FPB/test.json": []byte("[" + s + "]")} }
 	type other struct {
 		Question int64  `parquet:"question"`
@@ -316,6 +317,10 @@ func TestBadData(t *testing.T) {
 		{"fpb", object("{"), ErrMalformed, "after 0 rows"},
 		{"fpb", object("5"), ErrMalformed, "after 0 rows"},
 		{"fpb", repo{"FPB/test.json": []byte(`[{"input":"x","options":["a"],"gold_index":0}`)}, ErrMalformed, "after 1 rows"},
+		{"fpb", repo{"FPB/test.json": []byte(row + "\n}\n" + row)}, ErrMalformed, "after 1 rows"},
+		{"fpb", repo{"FPB/test.json": []byte(row + "]")}, ErrMalformed, "after 1 rows"},
+		{"fpb", repo{"FPB/test.json": []byte("[" + row + "]\n[" + row + "]")}, ErrMalformed, "after 1 rows: more behind the end of the array"},
+		{"fpb", repo{"FPB/test.json": []byte("[" + row + "] oops")}, ErrMalformed, "after 1 rows"},
 		{"fpb", object(`{"options":["a"],"gold_index":0}`), ErrMalformed, `no column "input": the row has gold_index, options`},
 		{"fpb", object(`{"input":5,"options":["a"],"gold_index":0}`), ErrMalformed, "row 0: column \"input\": want text, got the number 5"},
 		{"fpb", object(`{"input":null,"options":["a"],"gold_index":0}`), ErrMalformed, "got nothing"},
