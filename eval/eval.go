@@ -95,12 +95,8 @@ func Run(ctx context.Context, g engine.Generator, set *task.Set, done func(n int
 	if len(completions) != len(requests) {
 		return nil, fmt.Errorf("task %s: %w: %d answers to %d prompts", t.Name, ErrGeneration, len(completions), len(requests))
 	}
-	r := &Result{
-		Task: t.Name, Split: set.Split, Source: set.Source, Grader: t.Grader,
-		Prompt: t.Prompt, PromptHash: set.PromptHash, ItemsHash: set.ItemsHash,
-		Dataset: t.Dataset, Revision: t.Revision, Total: set.Total, MaxTokens: t.MaxTokens,
-		N: len(set.Items), Items: make([]ItemResult, len(set.Items)), Engine: g.Info(),
-	}
+	r := &Result{N: len(set.Items), Items: make([]ItemResult, len(set.Items)), Engine: g.Info()}
+	r.Describe(set)
 	for i, c := range completions {
 		it := set.Items[i]
 		if c.Finish == engine.FinishError {
@@ -112,6 +108,15 @@ func Run(ctx context.Context, g engine.Generator, set *task.Set, done func(n int
 	}
 	r.Seconds = time.Since(start).Seconds()
 	return r, nil
+}
+
+// Describe says of a result which set its items are from. Sets of equal items may be of different commits, splits and
+// purposes, and a result that was kept for the items alone is then one of each.
+func (r *Result) Describe(set *task.Set) {
+	t := set.Task
+	r.Task, r.Grader, r.MaxTokens = t.Name, t.Grader, t.MaxTokens
+	r.Dataset, r.Revision, r.Split, r.Source, r.Total = t.Dataset, t.Revision, set.Split, set.Source, set.Total
+	r.Prompt, r.PromptHash, r.ItemsHash = t.Prompt, set.PromptHash, set.ItemsHash
 }
 
 func (r *Result) count(v grade.Verdict, finish string) {

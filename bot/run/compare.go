@@ -10,11 +10,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 
 	"mergebot/eval"
+	"mergebot/eval/engine"
 	"mergebot/eval/report"
 )
 
@@ -50,7 +50,7 @@ func Compare(ctx context.Context, o CompareOptions) (*report.Paired, string, err
 		name string
 		*side
 	}{{"A", a}, {"B", b}} {
-		if s.report.Selection != "" {
+		if s.report.Selection != "" && s.Role != report.Base && s.Role != report.Expert { // nothing was tuned of the others
 			out.Warnings = append(out.Warnings, fmt.Sprintf("%s was tuned on the very items that are compared: it is too good by an unknown amount.", s.name))
 		}
 	}
@@ -262,10 +262,41 @@ func differences(task string, a, b *sideTask, force bool) ([]string, error) {
 	if a.protocol.Dataset != b.protocol.Dataset || a.protocol.Revision != b.protocol.Revision {
 		say("the data set", a.protocol.Dataset+"@"+a.protocol.Revision, b.protocol.Dataset+"@"+b.protocol.Revision)
 	}
-	if !reflect.DeepEqual(a.score.Engine, b.score.Engine) {
-		say("the engine", a.score.Engine, b.score.Engine)
+	if x, y, differ := engines(a.score.Engine, b.score.Engine); differ {
+		say("the engine", x, y)
 	}
 	return out, nil
+}
+
+// amounts are flags of the embedded engine that say how much it did at once. They are another machine's, or another
+// hour's, and what was recalled has none.
+var amounts = []string{"lanes", "slots", "threads", "cache_mib"}
+
+// engines are two engines with no other flags than those that differ. Of the embedded engine only flags that both have
+// count: an answer that was recalled may be of any run of that version.
+func engines(a, b report.Engine) (x, y report.Engine, differ bool) {
+	x, y = a, b
+	x.Flags, y.Flags = map[string]string{}, map[string]string{}
+	embedded := a.Name == b.Name && a.Name == engine.Pinned().Engine
+	for _, flags := range []map[string]string{a.Flags, b.Flags} {
+		for name := range flags {
+			of, inA := a.Flags[name]
+			other, inB := b.Flags[name]
+			switch {
+			case inA && inB && of == other:
+				continue
+			case embedded && (!inA || !inB || slices.Contains(amounts, name)):
+				continue
+			}
+			if inA {
+				x.Flags[name] = of
+			}
+			if inB {
+				y.Flags[name] = other
+			}
+		}
+	}
+	return x, y, a.Name != b.Name || a.Version != b.Version || a.DType != b.DType || len(x.Flags)+len(y.Flags) > 0
 }
 
 // pair compares the items of a task that both sides have; nil if there are none.

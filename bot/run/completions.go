@@ -39,7 +39,6 @@ type completions struct {
 	blobs   []string // that known was read from or written to
 	waiting []kept   // not in a blob yet
 	timer   *time.Timer
-	failed  error // of a write by the timer
 }
 
 // kept is one line of a blob.
@@ -142,7 +141,7 @@ func (c *completions) keep(ctx context.Context, key string, a engine.Completion)
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.timer = nil
-			c.failed = errors.Join(c.failed, c.write(context.WithoutCancel(ctx)))
+			_ = c.write(context.WithoutCancel(ctx)) // what could not be written waits for the next one, and flush says why
 		})
 	}
 }
@@ -156,8 +155,7 @@ func (c *completions) flush(ctx context.Context) error {
 		c.timer.Stop()
 		c.timer = nil
 	}
-	err := errors.Join(c.failed, c.write(ctx))
-	c.failed = nil
+	err := c.write(ctx)
 	if err == nil && len(c.blobs) > maxBlobs {
 		err = c.compact(ctx)
 	}
@@ -195,15 +193,20 @@ func (c *completions) store(ctx context.Context, lines []kept) (string, error) {
 	return name, c.storage.putBytes(ctx, name, b.Bytes())
 }
 
-// forget takes answers back.
+// forget takes answers back. First all blobs go, then what is left is written again: a kill in between loses good answers
+// and keeps no bad one.
 func (c *completions) forget(ctx context.Context, keys []string) error {
+	ctx = context.WithoutCancel(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, key := range keys {
 		delete(c.known, key)
 	}
 	c.waiting = nil
-	return c.compact(context.WithoutCancel(ctx))
+	if err := c.remove(ctx, ""); err != nil {
+		return err
+	}
+	return c.compact(ctx)
 }
 
 // compact makes one blob of all, then removes the others: a kill in between leaves both, which does no harm. The caller
@@ -218,6 +221,11 @@ func (c *completions) compact(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return c.remove(ctx, name)
+}
+
+// remove removes all blobs but one. The caller holds the lock.
+func (c *completions) remove(ctx context.Context, name string) error {
 	for _, old := range c.blobs {
 		if old == name {
 			continue
@@ -226,7 +234,10 @@ func (c *completions) compact(ctx context.Context) error {
 			return fmt.Errorf("%w: removing %s: %w", ErrStorage, old, err)
 		}
 	}
-	c.blobs = []string{name}
+	c.blobs = nil
+	if name != "" {
+		c.blobs = []string{name}
+	}
 	return nil
 }
 
@@ -246,8 +257,9 @@ func (r *remembering) Info() engine.Info { return r.info }
 func (r *remembering) Generate(ctx context.Context, reqs []engine.Request, each func(i int, c engine.Completion)) ([]engine.Completion, error) {
 	out := make([]engine.Completion, len(reqs))
 	var ask []engine.Request
-	var index []int    // of what is asked, among reqs
-	var asked []string // its keys
+	var index [][]int         // of what is asked, among reqs: rows may have the same prompt
+	var asked []string        // its keys
+	place := map[string]int{} // of a key in asked
 	for i, q := range reqs {
 		key, err := requestKey(q)
 		if err != nil {
@@ -255,7 +267,12 @@ func (r *remembering) Generate(ctx context.Context, reqs []engine.Request, each 
 		}
 		a, known := r.known.find(key)
 		if !known {
-			ask, index, asked = append(ask, q), append(index, i), append(asked, key)
+			k, again := place[key]
+			if !again {
+				k, place[key] = len(ask), len(ask)
+				ask, index, asked = append(ask, q), append(index, nil), append(asked, key)
+			}
+			index[k] = append(index[k], i)
 			continue
 		}
 		out[i] = a
@@ -275,7 +292,9 @@ func (r *remembering) Generate(ctx context.Context, reqs []engine.Request, each 
 	answers, err := g.Generate(ctx, ask, func(k int, c engine.Completion) {
 		r.known.keep(ctx, asked[k], c)
 		if each != nil {
-			each(index[k], c)
+			for _, i := range index[k] {
+				each(i, c)
+			}
 		}
 	})
 	if errors.Is(err, server.ErrChanged) { // some of the answers may be another model's
@@ -288,7 +307,9 @@ func (r *remembering) Generate(ctx context.Context, reqs []engine.Request, each 
 		return nil, fmt.Errorf("%d answers to %d prompts", len(answers), len(ask))
 	}
 	for k, a := range answers {
-		out[index[k]] = a
+		for _, i := range index[k] {
+			out[i] = a
+		}
 	}
 	return out, nil
 }

@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"mergebot/eval/engine"
 	"mergebot/eval/engine/server"
@@ -155,6 +160,110 @@ func TestAnswersOfAChangedServer(t *testing.T) {
 	s.err = nil
 	if _, recalled, err := ask(t, storage, a, s, requestsFor(5)); err != nil || recalled != 2 {
 		t.Errorf("%d were recalled, want the 2 of before; %v", recalled, err)
+	}
+}
+
+// TestForgottenAnswersStayForgotten: whatever happens while the answers of a changed server are thrown away, none of them
+// is left in storage. Here a folder stands where what is left over would be written.
+func TestForgottenAnswersStayForgotten(t *testing.T) {
+	t.Parallel()
+	storage, a := openTestStorage(t), author{Weights: "w"}
+	s := &scripted{asked: map[string]int{}}
+	if _, _, err := ask(t, storage, a, s, requestsFor(1)); err != nil {
+		t.Fatal(err)
+	}
+	only, err := storage.recall(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := ask(t, storage, a, s, requestsFor(3)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := storage.recall(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wrong []string
+	for key := range c.known {
+		if _, ok := only.known[key]; !ok {
+			wrong = append(wrong, key)
+		}
+	}
+	inTheWay := filepath.Join(storageDir(storage), only.blobs[0])
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(inTheWay, "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c.blobs = slices.DeleteFunc(c.blobs, func(name string) bool { return name == only.blobs[0] })
+	if err := c.forget(t.Context(), wrong); err == nil {
+		t.Error("what is left could not be written, and nobody says so")
+	}
+	if c, err = storage.recall(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range wrong {
+		if _, ok := c.known[key]; ok {
+			t.Errorf("%s came back", key)
+		}
+	}
+}
+
+func storageDir(s *Storage) string { return strings.TrimPrefix(s.URL(), "file://") }
+
+// TestStorageThatFailsForAWhile: what could not be kept at once is kept later, and the answers are not lost for it.
+func TestStorageThatFailsForAWhile(t *testing.T) {
+	t.Parallel()
+	storage, a := openTestStorage(t), author{Weights: "w"}
+	c, err := storage.recall(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inTheWay := filepath.Join(storageDir(storage), "completions")
+	if err := os.WriteFile(inTheWay, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.keep(t.Context(), "key", engine.Completion{Text: "text", Finish: engine.FinishStop})
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		c.mu.Lock()
+		tried := c.timer == nil
+		c.mu.Unlock()
+		if tried {
+			break
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatal("it is never written")
+		}
+	}
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.flush(t.Context()); err != nil {
+		t.Errorf("all is stored, and yet: %v", err)
+	}
+	if c, err = storage.recall(t.Context(), a); err != nil || c.known["key"].Text != "text" {
+		t.Errorf("stored is %v; %v", c.known, err)
+	}
+}
+
+// TestOnePromptOfSeveralRows: rows of equal prompts are one question.
+func TestOnePromptOfSeveralRows(t *testing.T) {
+	t.Parallel()
+	storage, a := openTestStorage(t), author{Weights: "w"}
+	s := &scripted{asked: map[string]int{}}
+	reqs := append(requestsFor(3), requestsFor(2)...)
+	for i := range reqs {
+		reqs[i].ID = fmt.Sprint(i)
+	}
+	got, recalled, err := ask(t, storage, a, s, reqs)
+	if err != nil || recalled != 0 || s.asked["prompt 0"] != 1 {
+		t.Fatalf("asked %v, recalled %d; %v", s.asked, recalled, err)
+	}
+	for i, c := range got {
+		if c.Text != "answer to "+reqs[i].Prompt {
+			t.Errorf("request %d has %q", i, c.Text)
+		}
 	}
 }
 

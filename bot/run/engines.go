@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -33,12 +34,17 @@ type backend interface {
 	open(ctx context.Context, w weighed, weights engine.Weights) (engine.Session, error)
 }
 
-// backend finds the engine that a recipe names.
-func (e *Env) backend(name string) backend {
+// engineName is the engine that is meant by name on this machine.
+func (e *Env) engineName(name string) string {
 	if name == "" || name == "auto" {
 		name = e.Engines.Use
 	}
-	switch {
+	return cmp.Or(name, "llama.cpp")
+}
+
+// backend finds the engine that a recipe names.
+func (e *Env) backend(name string) backend {
+	switch name = e.engineName(name); {
 	case name == "vllm":
 		return vllmBackend{e.Engines.VLLM, e.Device}
 	case strings.Contains(name, "://"):

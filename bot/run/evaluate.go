@@ -206,6 +206,7 @@ func (s *scorer) evaluate(ctx context.Context, w weighed, name string, purpose t
 	if errors.Is(err, engine.ErrUnusable) {
 		err = fmt.Errorf("%w: %s cannot be scored; look at its checkpoint for NaN or infinite weights", err, w.name)
 	}
+	r.Describe(set) // the ledger may know the items from another commit, split or purpose
 	return r, err
 }
 

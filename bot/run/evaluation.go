@@ -2,7 +2,9 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -62,12 +64,33 @@ func Evaluate(ctx context.Context, env *Env, ref configs.ModelRef, o EvaluateOpt
 	p := newPipeline(env, r, plan, Options{Out: out, Limit: o.Limit})
 	defer p.close()
 	p.scorer.backend, p.scorer.engine = backend, info
+	if _, err := os.Stat(out); errors.Is(err, fs.ErrNotExist) {
+		defer os.Remove(out) // only if nothing was written
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil { // before hours are spent
+		return nil, "", fmt.Errorf("output folder: %w", err)
+	}
+	unlock, err := flock(filepath.Join(out, ".mergebot.lock"))
+	if err != nil {
+		return nil, "", err
+	}
+	defer unlock()
+	if err := sweep(out); err != nil {
+		return nil, "", err
+	}
 	if err := p.start(ctx, 0); err != nil {
 		return nil, "", err
 	}
 	rep, items, err := p.evaluateOne(ctx, &plan.Lock.Models[0], o)
+	var page string
+	if err == nil {
+		page, err = writeReport(out, *rep, items)
+	}
 	state := Succeeded
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		state = Cancelled
+	case err != nil:
 		state = RunFailed
 	}
 	if serr := p.x.journal.state(context.WithoutCancel(ctx), state, err); err == nil {
@@ -76,11 +99,7 @@ func Evaluate(ctx context.Context, env *Env, ref configs.ModelRef, o EvaluateOpt
 	if err != nil {
 		return nil, "", err
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return nil, "", fmt.Errorf("output folder: %w", err)
-	}
-	page, err := writeReport(out, *rep, items)
-	return rep, page, err
+	return rep, page, nil
 }
 
 func (p *pipeline) evaluateOne(ctx context.Context, m *LockedModel, o EvaluateOptions) (*report.Report, []report.TaskItems, error) {
@@ -110,8 +129,11 @@ func (p *pipeline) evaluateOne(ctx context.Context, m *LockedModel, o EvaluateOp
 	for _, s := range o.Set {
 		command += " --set " + s
 	}
-	if o.Engine != "" && o.Engine != "auto" {
-		command += " --engine " + engineName(o.Engine)
+	if name := p.x.env.engineName(o.Engine); name != "llama.cpp" {
+		command += " --engine " + shown(name)
+	}
+	if o.Served != "" {
+		command += " --served " + o.Served
 	}
 	return &report.Report{GeneratedAt: now().UTC(), Title: p.plan.Recipe.Name, Tool: tool(p.x.env), Status: report.Succeeded, Recipe: report.Recipe{Name: p.plan.Recipe.Name},
 		Plan: report.Plan{ID: p.plan.ID, Lock: p.locked()}, Domains: []report.Domain{d}, Steps: steps(p.x.journal.events()), Environment: environment(p.x.env),
@@ -123,8 +145,8 @@ func noWeights() (engine.Weights, func() error, error) {
 	return nil, func() error { return nil }, nil
 }
 
-// engineName is an engine as a report may show it: a server's address without what may be secret in it.
-func engineName(name string) string {
+// shown is an engine as a report may show it: a server's address without what may be secret in it.
+func shown(name string) string {
 	u, err := url.Parse(name)
 	if err != nil || u.Host == "" {
 		return name

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"mergebot/configs"
@@ -14,12 +15,29 @@ import (
 // judge checks the gates, on the rows that the search is judged on: what decides about publishing is not what the report
 // scores, unless the recipe says selection: test.
 func (p *pipeline) judge(ctx context.Context) error {
-	for _, g := range p.recipe.Mergebot.Gates {
-		scores, err := p.gateScores(ctx, g)
-		if err != nil {
-			return err
+	all := make([][]*taskScores, len(p.recipe.Mergebot.Gates))
+	var experts, merged []judged
+	for k, g := range p.recipe.Mergebot.Gates {
+		for _, d := range p.recipe.Mergebot.Domains {
+			for _, name := range d.Tasks {
+				if d.Name != g.Domain && (name != g.Task || len(all[k]) > 0) { // a task in two domains: the first one's expert is the mark
+					continue
+				}
+				e, m, err := p.contestants(d)
+				if err != nil {
+					return err
+				}
+				s := &taskScores{domain: d.Name, task: name}
+				all[k] = append(all[k], s)
+				experts, merged = append(experts, judged{e, name, &s.expert}), append(merged, judged{m, name, &s.merged})
+			}
 		}
-		for _, out := range check(g, scores) {
+	}
+	if err := p.scoreAll(ctx, slices.Concat(experts, merged), task.Select); err != nil {
+		return err
+	}
+	for k, g := range p.recipe.Mergebot.Gates {
+		for _, out := range check(g, all[k]) {
 			p.gates = append(p.gates, out)
 			word := "met"
 			if !out.Passed {
@@ -34,49 +52,38 @@ func (p *pipeline) judge(ctx context.Context) error {
 	return nil
 }
 
-// gateScores scores the expert and the merged model on the selection rows of a gate's tasks.
-func (p *pipeline) gateScores(ctx context.Context, g configs.Gate) ([]taskScores, error) {
-	limit := p.opts.Limit
-	if s := p.recipe.Mergebot.Search; s != nil {
-		limit = s.Limit
-	}
-	result, err := p.mergedWeights()
+// contestants are a domain's expert and the merged model.
+func (p *pipeline) contestants(d configs.Domain) (expert, merged weighed, err error) {
+	i, err := p.plan.indexOf(d.Expert)
 	if err != nil {
-		return nil, err
+		return expert, merged, err
 	}
-	var out []taskScores
-	for _, d := range p.recipe.Mergebot.Domains {
-		for _, name := range d.Tasks {
-			if d.Name != g.Domain && name != g.Task {
-				continue
-			}
-			i, err := p.plan.indexOf(d.Expert)
-			if err != nil {
-				return nil, err
-			}
-			dense, err := p.dense(i)
-			if err != nil {
-				return nil, err
-			}
-			expert, err := p.scorer.evaluate(ctx, dense, name, task.Select, limit)
-			if err != nil {
-				return nil, err
-			}
-			merged, err := p.scorer.evaluate(ctx, result, name, task.Select, limit)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, taskScores{domain: d.Name, task: name, expert: &expert, merged: &merged})
-			if g.Task != "" {
-				return out, nil // a task in two domains: the first one's expert is the mark
-			}
-		}
+	if expert, err = p.dense(i); err != nil {
+		return expert, merged, err
 	}
-	return out, nil
+	merged, err = p.mergedWeights()
+	return expert, merged, err
+}
+
+// limit is how many rows of a task are scored for a purpose; 0 is all. Gates without a search take no more rows than the
+// report scores: a train split can have many times as many.
+func (p *pipeline) limit(ctx context.Context, name string, purpose task.Purpose) (int, error) {
+	s := p.recipe.Mergebot.Search
+	switch {
+	case purpose == task.Test || s == nil && p.opts.Limit > 0:
+		return p.opts.Limit, nil
+	case s != nil:
+		return s.Limit, nil
+	}
+	set, err := p.scorer.set(ctx, name, task.Test, p.opts.Limit)
+	if err != nil {
+		return 0, err
+	}
+	return len(set.Items), nil
 }
 
 // check holds scores to a gate's marks, one after another. A ratio that is undefined meets none.
-func check(g configs.Gate, scores []taskScores) []report.Gate {
+func check(g configs.Gate, scores []*taskScores) []report.Gate {
 	like := report.Gate{Domain: g.Domain, Task: g.Task}
 	var rows []string
 	var ratios []float64

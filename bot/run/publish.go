@@ -74,7 +74,7 @@ func (p *pipeline) upload(ctx context.Context, repo hub.Repo, private bool) (*hu
 	}
 	stop := env.watchHub(repo, p.x.progress(stepPublish, repo.ID, "bytes"))
 	defer stop()
-	return env.Hub.Upload(ctx, repo, hub.Upload{Files: files, Parent: head.SHA,
+	return env.Hub.Upload(ctx, repo, hub.Upload{Files: files, Delete: noLonger(files), Parent: head.SHA,
 		Message: "Merge by " + p.plan.Recipe.Method, Description: "mergebot " + Version() + ", plan " + p.plan.ID})
 }
 
@@ -116,7 +116,14 @@ func Publish(ctx context.Context, env *Env, dir string, o PublishOptions) (*hub.
 		env.Observe(Event{Time: time.Now(), Phase: Progress, Step: stepPublish.Name, Subject: o.Repo, Done: done, Total: total, Unit: "bytes"})
 	})
 	defer stop()
-	return env.Hub.Upload(ctx, repo, hub.Upload{Files: files, Message: o.Message, CreatePR: o.CreatePR})
+	return env.Hub.Upload(ctx, repo, hub.Upload{Files: files, Delete: noLonger(files), Message: o.Message, CreatePR: o.CreatePR})
+}
+
+// noLonger are the scores for leaderboards that the files do not have: those of the weights that were there before.
+func noLonger(files []hub.LocalFile) []string {
+	return slices.DeleteFunc(hub.EvalResultPaths(), func(path string) bool {
+		return slices.ContainsFunc(files, func(f hub.LocalFile) bool { return f.Path == path })
+	})
 }
 
 // uploadable lists a folder's files, hidden ones and folders left out except for the Hub's own.

@@ -100,6 +100,9 @@ func (p *pipeline) domains() []report.Domain {
 		}
 		i, err := eval.DomainRatioInterval(pairs)
 		rd.Ratio = interval(eval.DomainRatio(ratios), i, err)
+		if m, err := eval.PooledMcNemar(pairs); err == nil && rd.Ratio != nil {
+			rd.Ratio.P = m.P
+		}
 		out = append(out, rd)
 	}
 	return out
@@ -202,12 +205,7 @@ func (p *pipeline) searched() *report.Search {
 	if s == nil || p.opts.Pins != nil {
 		return nil
 	}
-	out := &report.Search{Limit: s.Limit, Seed: s.Seed}
-	for key, set := range p.scorer.sets {
-		if key.purpose == task.Select && out.Source == "" {
-			out.Source = set.Source
-		}
-	}
+	out := &report.Search{Limit: s.Limit, Seed: s.Seed, Source: p.judgedOn(s.Limit)}
 	for i := range p.models {
 		r, ok := p.amplified[i]
 		if !ok {
@@ -221,6 +219,17 @@ func (p *pipeline) searched() *report.Search {
 		out.Coefficient = &report.Coefficients{Mode: s.Coefficient, Chosen: c.Coefficients, Score: c.Score.Value, Probes: probes(c.Probes)}
 	}
 	return out
+}
+
+// judgedOn says of every task which rows the search was judged on.
+func (p *pipeline) judgedOn(limit int) string {
+	var rows []string
+	for _, d := range p.plan.Lock.Datasets {
+		if set := p.scorer.sets[setKey{d.Task, task.Select, limit}]; set != nil {
+			rows = append(rows, d.Task+": "+set.Source)
+		}
+	}
+	return strings.Join(rows, "; ")
 }
 
 func probes(list []search.Probe) []report.Probe {

@@ -17,11 +17,8 @@ type taskScores struct {
 // evaluateAll scores base, expert and merged model on every task of every domain. All answer the same items. Each model
 // answers all its tasks before the next one does: putting another one into an engine can take minutes.
 func (p *pipeline) evaluateAll(ctx context.Context) error {
-	result, err := p.mergedWeights()
-	if err != nil {
-		return err
-	}
 	var baseline weighed
+	var err error
 	if b := p.plan.Lock.Base; b != nil {
 		if baseline, err = checkpointWeights(b.String(), b.Digest, p.baseDir); err != nil {
 			return err
@@ -29,11 +26,7 @@ func (p *pipeline) evaluateAll(ctx context.Context) error {
 	}
 	var base, experts, merged []judged
 	for _, d := range p.recipe.Mergebot.Domains {
-		i, err := p.plan.indexOf(d.Expert)
-		if err != nil {
-			return err
-		}
-		dense, err := p.dense(i)
+		e, m, err := p.contestants(d)
 		if err != nil {
 			return err
 		}
@@ -43,12 +36,20 @@ func (p *pipeline) evaluateAll(ctx context.Context) error {
 			if p.plan.Lock.Base != nil {
 				base = append(base, judged{baseline, name, &s.base})
 			}
-			experts = append(experts, judged{dense, name, &s.expert})
-			merged = append(merged, judged{result, name, &s.merged})
+			experts, merged = append(experts, judged{e, name, &s.expert}), append(merged, judged{m, name, &s.merged})
 		}
 	}
-	for _, j := range slices.Concat(base, experts, merged) {
-		r, err := p.scorer.evaluate(ctx, j.weighed, j.task, task.Test, p.opts.Limit)
+	return p.scoreAll(ctx, slices.Concat(base, experts, merged), task.Test)
+}
+
+// scoreAll scores models in the order given.
+func (p *pipeline) scoreAll(ctx context.Context, jobs []judged, purpose task.Purpose) error {
+	for _, j := range jobs {
+		limit, err := p.limit(ctx, j.task, purpose)
+		if err != nil {
+			return err
+		}
+		r, err := p.scorer.evaluate(ctx, j.weighed, j.task, purpose, limit)
 		if err != nil {
 			return err
 		}

@@ -54,7 +54,7 @@ func TestRunAgain(t *testing.T) {
 		}
 	}
 	p.do(t, nil, args...)
-	leftOver(t, filepath.Dir(model))
+	leftOver(t, filepath.Dir(model), "fpb")
 	second := p.events(t)[len(events):]
 	if began := steps(second, run.Started); !slices.Equal(began, []string{"publish"}) { // to look at the hub
 		t.Errorf("the second run began %q", began)

@@ -35,7 +35,7 @@ func TestDemo(t *testing.T) {
 	if !strings.Contains(string(page), "mildly optimistic") {
 		t.Error("the report does not say what the tiny family is worth")
 	}
-	row := regexp.MustCompile(`(?m)^(DARE|DPPA) 80 %(\s+\d+\.\d\s+\d+\.\d –\s+\d+\.\d\s+200)+$`)
+	row := regexp.MustCompile(`(?m)^(DARE|DPPA) 80 %(\s+\d+\.\d≈?\s+\d+\.\d –\s+\d+\.\d\s+200)+$`)
 	if rows := row.FindAllString(out, -1); len(rows) != 4 {
 		t.Errorf("%d rows of the tables, want 4:\n%s", len(rows), out)
 	}

@@ -34,6 +34,11 @@ The server's key, if it wants one, comes from MERGEBOT_ENGINE_KEY.`,
 			if err := checkEngine(o.Engine); err != nil {
 				return usageError{err}
 			}
+			for i, name := range o.Names {
+				if slices.Contains(o.Names[:i], name) {
+					return usageError{fmt.Errorf("--tasks: %s is in the list already", name)}
+				}
+			}
 			if o.Limit < 0 {
 				return usageError{fmt.Errorf("--limit %d: give a number of rows, or 0", o.Limit)}
 			}

@@ -75,7 +75,7 @@ func TestEvalByServer(t *testing.T) {
 
 	own, theirs := newPlace(t, h, ""), newPlace(t, h, "")
 	own.do(t, nil, evalArgs("tiny/math", "out", 30)...)
-	theirs.do(t, nil, evalArgs("tiny/math", "out", 30, "--engine", s.URL)...)
+	theirs.do(t, nil, evalArgs("tiny/math", "out", 30, "--engine", s.URL, "--served", "tiny-math")...)
 	want, got := items(t, own.path("work", "out")), items(t, theirs.path("work", "out"))
 	if len(want) != 60 {
 		t.Fatalf("%d items, want 60", len(want))
@@ -90,6 +90,9 @@ func TestEvalByServer(t *testing.T) {
 	readJSON(t, theirs.path("work", "out", "report.json"), &r)
 	if e := r.Domains[0].Tasks[0].Scores[0].Engine; e.Name != "openai-compatible" || e.Flags["model"] != "tiny-math" {
 		t.Errorf("the report says the engine was %+v", e)
+	}
+	if again := strings.Join(r.Reproduce, "\n"); !strings.HasSuffix(again, " --engine "+s.URL+" --served tiny-math") {
+		t.Errorf("to reproduce: %s", again)
 	}
 }
 
