@@ -83,7 +83,7 @@ func Methods() []Method {
 		{Name: "slerp", Base: BaseRequired, Min: 1, Max: 1, Recipe: []Param{t}},
 		{Name: "nuslerp", Base: BaseOptional, Min: 2, Max: 2, Model: []Param{weight}, Recipe: []Param{
 			{Name: "nuslerp_flatten", Kind: Switch, Default: 1, Doc: "treat a tensor as one vector"},
-			{Name: "nuslerp_row_wise", Kind: Switch, Doc: "interpolate rows, not columns, when not flattened"}}},
+			{Name: "nuslerp_row_wise", Kind: Switch, Doc: "when not flattened, each column of a weight is a vector, not each row"}}},
 		{Name: "multislerp", Base: BaseOptional, Min: 1, Model: []Param{weight}, Recipe: []Param{
 			{Name: "normalize_weights", Kind: Switch, Default: 1, Doc: "divide the weights by their sum"}, eps}},
 		{Name: "karcher", Min: 1, Recipe: []Param{

@@ -78,9 +78,9 @@ func TestCheck(t *testing.T) {
 	if err := Check(r, nil, [][]checkpoint.Tensor{base}, CheckOptions{}); err == nil {
 		t.Error("task_arithmetic without a base")
 	}
-	r.MergeMethod = "slerp"
+	r.MergeMethod = "arcee_fusion"
 	if err := Check(r, base, [][]checkpoint.Tensor{base}, CheckOptions{}); !errors.Is(err, method.ErrNotBuiltIn) {
-		t.Errorf("slerp: %v", err)
+		t.Errorf("arcee_fusion: %v", err)
 	}
 }
 

@@ -61,7 +61,7 @@ func New(dev kernel.Device, r *configs.Recipe, base *Model, inputs []Input) (*Me
 		return nil, err
 	}
 	inputs = slices.Clone(inputs)
-	if m.Base { // the base has no delta to itself
+	if m.Base || m.Deltas { // the base has no delta to itself
 		var in []Input
 		var kept []int
 		experts := r.Experts()
@@ -211,7 +211,7 @@ func (m *Merger) begin() error {
 	}
 	for _, t := range m.layout.tensors {
 		if t.float {
-			p.Tensors = append(p.Tensors, method.Tensor{Name: t.name, Count: t.count})
+			p.Tensors = append(p.Tensors, method.Tensor{Name: t.name, Count: t.count, Shape: t.shape})
 		}
 	}
 	for _, in := range m.inputs {

@@ -47,37 +47,42 @@ mergebot: {seed: 7}
 func TestWriteIsAFunctionOfThePlan(t *testing.T) {
 	base := member(t, "base")
 	for _, method := range []string{"linear", "task_arithmetic", "ties", "dare_linear", "dare_ties", "magnitude", "owl", "dppa"} {
-		r := threeExperts(t, method)
-		var first map[string]string
-		for _, procs := range []int{1, 2, 5} {
-			before := runtime.GOMAXPROCS(procs)
-			var inputs []Input
-			for _, d := range domains {
-				inputs = append(inputs, Input{Model: member(t, d)})
-			}
-			b := &base
-			if method == "linear" {
-				b = nil
-			}
-			mg, err := New(kernel.CPU(), r, b, inputs)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w, err := mg.Write(t.Context(), filepath.Join(t.TempDir(), "out"), WriteOptions{ShardSize: 1 << 20})
-			runtime.GOMAXPROCS(before)
-			if err != nil {
-				t.Fatalf("%s: %v", method, err)
-			}
-			if w.Tensors != 39 || len(w.Files) < 3 {
-				t.Fatalf("%s: wrote %d tensors, files %v", method, w.Tensors, w.Files)
-			}
-			if first == nil {
-				first = w.Files
-			}
-			for f, sum := range first {
-				if w.Files[f] != sum {
-					t.Errorf("%s: %s differs with %d threads", method, f, procs)
-				}
+		b := &base
+		if method == "linear" {
+			b = nil
+		}
+		sameWithThreads(t, threeExperts(t, method), b, domains)
+	}
+}
+
+// sameWithThreads merges experts with 1, 2 and 5 threads and compares the files.
+func sameWithThreads(t *testing.T, r *configs.Recipe, base *Model, experts []string) {
+	t.Helper()
+	var first map[string]string
+	for _, procs := range []int{1, 2, 5} {
+		before := runtime.GOMAXPROCS(procs)
+		var inputs []Input
+		for _, d := range experts {
+			inputs = append(inputs, Input{Model: member(t, d)})
+		}
+		mg, err := New(kernel.CPU(), r, base, inputs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := mg.Write(t.Context(), filepath.Join(t.TempDir(), "out"), WriteOptions{ShardSize: 1 << 20})
+		runtime.GOMAXPROCS(before)
+		if err != nil {
+			t.Fatalf("%s: %v", r.MergeMethod, err)
+		}
+		if w.Tensors != 39 || len(w.Files) < 3 {
+			t.Fatalf("%s: wrote %d tensors, files %v", r.MergeMethod, w.Tensors, w.Files)
+		}
+		if first == nil {
+			first = w.Files
+		}
+		for f, sum := range first {
+			if w.Files[f] != sum {
+				t.Errorf("%s: %s differs with %d threads", r.MergeMethod, f, procs)
 			}
 		}
 	}

@@ -52,7 +52,7 @@ func (p *pipeline) measureAll(ctx context.Context) error {
 // method works on deltas, since the base has none.
 func (p *pipeline) experts() []int {
 	m, err := method.Get(p.recipe.MergeMethod)
-	if err == nil && m.Base {
+	if err == nil && (m.Base || m.Deltas) {
 		return p.recipe.Experts()
 	}
 	all := make([]int, len(p.recipe.Models))

@@ -36,21 +36,30 @@ type record struct {
 	Sample []float32        `json:"sample"` // every n-th element
 }
 
-// compared are the recipes whose elements can be compared; exact says that they must be the same bits.
-var compared = []struct {
+// comparison is a recipe whose elements can be compared; exact says that they must be the same bits.
+type comparison struct {
 	name  string
 	exact bool
-}{{"linear", false}, {"task_arithmetic", true}, {"ties", true}}
+}
+
+var compared = []comparison{{"linear", false}, {"task_arithmetic", true}, {"ties", true}}
 
 // TestMergesLikeMergekit merges by mergekit's golden files, without mergekit.
-func TestMergesLikeMergekit(t *testing.T) {
+func TestMergesLikeMergekit(t *testing.T) { likeGolden(t, "mergekit", compared) }
+
+// TestMergekit runs mergekit on the recipes and compares every element.
+func TestMergekit(t *testing.T) { likeMergekit(t, "mergekit", compared) }
+
+// likeGolden merges recipes and compares with what a golden file says of mergekit's results.
+func likeGolden(t *testing.T, file string, recipes []comparison) {
+	t.Helper()
 	if *update {
 		t.Skip("the golden files are being made")
 	}
 	var golden merges
-	readJSON(t, goldenPath("mergekit"), &golden)
+	readJSON(t, goldenPath(file), &golden)
 	b := newBench(t)
-	for _, r := range compared {
+	for _, r := range recipes {
 		t.Run(r.name, func(t *testing.T) {
 			got, want := b.records(t, r.name, b.merge(t, r.name)), golden.Recipes[r.name]
 			if len(got) != len(want) || len(want) == 0 {
@@ -85,13 +94,14 @@ func TestMergesLikeMergekit(t *testing.T) {
 	}
 }
 
-// TestMergekit runs mergekit on the recipes and compares every element.
-func TestMergekit(t *testing.T) {
+// likeMergekit merges recipes by mergekit too, compares every element and holds the golden file to mergekit's results.
+func likeMergekit(t *testing.T, file string, recipes []comparison) {
+	t.Helper()
 	peers(t)
 	b := newBench(t)
 	now := merges{Command: updateCommand, Recipes: map[string]map[string]record{}}
 	b.script(t, "versions.py", []string{"mergekit", "torch", "transformers"}, &now.Versions)
-	for _, r := range compared {
+	for _, r := range recipes {
 		t.Run(r.name, func(t *testing.T) {
 			theirs := b.mergekit(t, r.name)
 			now.Recipes[r.name] = b.records(t, r.name, theirs)
@@ -121,11 +131,11 @@ func TestMergekit(t *testing.T) {
 		})
 	}
 	if *update {
-		writeJSON(t, goldenPath("mergekit"), now)
+		writeJSON(t, goldenPath(file), now)
 		return
 	}
 	var want merges
-	readJSON(t, goldenPath("mergekit"), &want)
+	readJSON(t, goldenPath(file), &want)
 	if !reflect.DeepEqual(now.Recipes, want.Recipes) {
 		t.Error("mergekit's own results are no longer those of the golden file")
 	}
@@ -183,11 +193,11 @@ func (b *bench) records(t *testing.T, recipe, dir string) map[string]record {
 func (b *bench) tied(t *testing.T, recipe string) map[string]map[int]bool {
 	t.Helper()
 	r, out := loadRecipe(t, recipe), map[string]map[int]bool{}
+	if r.MergeMethod != "ties" {
+		return sparseTied(t, r)
+	}
 	for i, m := range r.Models {
 		density := r.ParameterNumber(i, "density", "", 0, 1)
-		if density == 1 {
-			continue
-		}
 		base, expert := familyModel(t, r.BaseModel.Repo), familyModel(t, m.Model.Repo)
 		for _, name := range base.Names() {
 			d := deltas(t, base, expert, name)

@@ -28,6 +28,7 @@ func BenchmarkCPU(b *testing.B) {
 		{"delta", 8 * n, func() error { return dev.Delta(out, x, y) }},
 		{"stats", 4 * n, func() error { return dev.Stats(new(kernel.Stats), x) }},
 		{"outliers", 4 * n, func() error { return dev.Outliers(make([]kernel.Outliers, 1), x, []float64{0.01}) }},
+		{"dot", 8 * n, func() error { return dev.Dot(new(float64), x, y) }},
 		{"high", 4 * n, func() error { return dev.High(high, x) }},
 		{"low", 4 * n, func() error { return dev.Low(low, x, slot) }},
 		{"amplify", 4 * n, func() error { return dev.Amplify(out, x, x, 0, cuts, []float32{1.8, 1}) }},

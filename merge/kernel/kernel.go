@@ -83,7 +83,7 @@ func (c Cut) Keeps(key float32, index int64) bool {
 //   - Slices that an operation reads together have equal length; a mismatch is a
 //     programming error and panics. An operation writes only what it says, and
 //     dst may be the same slice as an input, but not overlap it otherwise.
-//   - Operations that accumulate (Stats, Outliers) are called with successive
+//   - Operations that accumulate (Stats, Outliers, Dot) are called with successive
 //     runs of one tensor, each but the last a multiple of BlockSize long.
 //   - All methods may be called from several goroutines at once.
 //   - A returned error means that the device failed (lost, out of memory); what
@@ -114,6 +114,8 @@ type Device interface {
 	Stats(s *Stats, d []float32) error
 	// Outliers adds to o[j] the elements with |d| > above[j], compared in fp64.
 	Outliers(o []Outliers, d []float32, above []float64) error
+	// Dot adds Σ x·y to sum.
+	Dot(sum *float64, x, y []float32) error
 	// High counts the elements by the upper 15 bits of |key|: bits 16 to 30.
 	High(h *HighCounts, key []float32) error
 	// Low counts, for every element whose upper bits have a slot (slot[upper]

@@ -33,6 +33,8 @@ type Method struct {
 	Formula    string
 	Source     string // paper, peer and version
 	Base       bool   // a base model is required
+	Deltas     bool   // no base model is required, but where one is given deltas are taken from it
+	Takes      int    // models besides the base; 0 is any number
 	Treated    bool   // experts are pruned and amplified first: Problem.Treatment must be set
 	Parameters []Parameter
 
@@ -69,6 +71,16 @@ type Block struct {
 type Tensor struct {
 	Name  string
 	Count int64
+	Shape []int64 // of the result; its last dimension is a row
+}
+
+// row is the number of elements that are next to each other in the last
+// dimension: all of a vector's.
+func (t Tensor) row() int64 {
+	if len(t.Shape) == 0 {
+		return max(1, t.Count)
+	}
+	return max(1, t.Shape[len(t.Shape)-1])
 }
 
 // Problem is what a method may look at.
@@ -106,13 +118,11 @@ type Treatment struct {
 
 // All returns the methods that are built in, in the order of the docs table.
 func All() []Method {
-	return []Method{linear(), taskArithmetic(), ties(), dareLinear(), dareTies(), magnitude(), owl(), dppa()}
+	return []Method{linear(), slerp(), nuslerp(), multislerp(), karcher(), nearswap(), modelStock(), taskArithmetic(), ties(), dareLinear(), dareTies(), della(), dellaLinear(), breadcrumbs(), breadcrumbsTies(), sce(), ram(), ramplusTL(), passthrough(), magnitude(), owl(), dppa()}
 }
 
-// known are the methods a recipe may name that are not built in yet.
-var known = []string{
-	"slerp", "nuslerp", "della", "della_linear", "breadcrumbs", "breadcrumbs_ties", "model_stock", "sce", "karcher", "passthrough",
-}
+// known are methods of mergekit's that are not built in: package configs says why.
+var known = []string{"arcee_fusion"}
 
 // Get returns a method by name: ErrNotBuiltIn for one that is known but not
 // built in, another error for one that nobody knows.
@@ -148,6 +158,9 @@ func (m Method) Begin(p *Problem) (*Plan, error) {
 	}
 	if len(p.Models) == 0 {
 		return nil, fmt.Errorf("%s needs at least one model", m.Name)
+	}
+	if m.Takes != 0 && len(p.Models) != m.Takes {
+		return nil, fmt.Errorf("%s takes %d models besides the base, not %d", m.Name, m.Takes, len(p.Models))
 	}
 	pl := &Plan{measure: m.begin(p), tensors: map[string]Tensor{}, done: map[string]Elementwise{}}
 	for _, t := range p.Tensors {

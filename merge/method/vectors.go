@@ -17,6 +17,8 @@ const (
 	keepAll sparsifier = iota
 	keepLargest
 	keepRandom
+	keepMiddle // see middle
+	keepByRank // see magprune
 )
 
 // vectors is the engine of the task-vector methods, as mergekit v0.1.4 has it
@@ -29,7 +31,8 @@ const (
 //	out = B + λ·D
 //
 // It differs in that arithmetic is fp32 whatever the dtype, and in that a kept
-// count of 0, where mergekit aborts, keeps nothing.
+// count of 0, where mergekit v0.1.4 aborts and v0.1.5 keeps one element of ties',
+// keeps nothing.
 type vectors struct {
 	sparsify           sparsifier
 	consensus          bool
@@ -41,6 +44,12 @@ func (v vectors) parameters() []Parameter {
 	if v.sparsify != keepAll {
 		list = append(list, Parameter{"density", true, "1", "share of the delta kept"})
 	}
+	switch v.sparsify {
+	case keepMiddle:
+		list = append(list, Parameter{"gamma", true, "0.01", "share of the largest deltas dropped"})
+	case keepByRank:
+		list = append(list, Parameter{"epsilon", true, "0.15", "how far the chance to stay varies around the density"})
+	}
 	return append(list,
 		Parameter{"normalize", false, fmt.Sprint(v.normalize), "divide by Σ wᵢ"},
 		Parameter{"rescale", false, fmt.Sprint(v.rescale), "restore the L1 norm after thinning"},
@@ -50,8 +59,10 @@ func (v vectors) parameters() []Parameter {
 // thinning is how one model's delta of one tensor is sparsified.
 type thinning struct {
 	cut    *kernel.Cut
-	random *float64 // pruning rate
+	middle []kernel.Cut // the outliers, then they and what is kept
+	random *float64     // pruning rate
 	stream uint64
+	ranked *magprune
 	factor float32
 }
 
@@ -96,8 +107,24 @@ func (v vectors) thin(ctx context.Context, p *Problem, model int, t Tensor) (thi
 	case keepRandom:
 		rate := 1 - density
 		th.random, th.stream = &rate, kernel.Stream(p.Seed, p.Models[model]+"/"+t.Name)
+	case keepMiddle:
+		var err error
+		if th.middle, err = middle(ctx, p.Device, source, density, p.Number(model, "gamma", t.Name, 0.01)); err != nil {
+			return th, fmt.Errorf("%s: %w", p.Models[model], err)
+		}
+	case keepByRank:
+		epsilon := p.Number(model, "epsilon", t.Name, 0.15)
+		if !(epsilon >= 0) {
+			return th, fmt.Errorf("epsilon of %s is %v: want 0 or more", p.Models[model], epsilon)
+		}
+		th.ranked = &magprune{density: density, epsilon: epsilon, row: t.row(), count: t.Count,
+			stream: kernel.Stream(p.Seed, p.Models[model]+"/"+t.Name), delta: p.deltaReader(model, t)}
 	}
 	if !p.Bool(-1, "rescale", t.Name, v.rescale) {
+		return th, nil
+	}
+	if p.Paper && v.sparsify == keepByRank {
+		th.ranked.unbiased = true
 		return th, nil
 	}
 	if p.Paper && v.sparsify == keepRandom {
@@ -131,6 +158,10 @@ func (th thinning) mask(dev kernel.Device, dst, d []float32, first int64) error 
 	switch {
 	case th.cut != nil:
 		return dev.Amplify(dst, d, d, first, []kernel.Cut{*th.cut}, ratio)
+	case th.middle != nil:
+		return dev.Amplify(dst, d, d, first, th.middle, []float32{0, th.factor})
+	case th.ranked != nil:
+		return th.ranked.mask(dst, d, first, th.factor)
 	case th.random != nil:
 		return dev.AmplifyRandom(dst, d, first, th.stream, []float64{*th.random}, ratio)
 	}
@@ -155,10 +186,10 @@ func (v vectors) combine(p *Problem, t Tensor, thin []thinning, zero float32) (E
 	}
 	dev := p.Device
 	return func(b *Block) error {
+		if err := p.subtract(b); err != nil {
+			return err
+		}
 		for i, x := range b.Models {
-			if err := dev.Delta(x, b.Base, x); err != nil {
-				return err
-			}
 			if err := thin[i].mask(dev, x, x, b.First); err != nil {
 				return err
 			}
@@ -234,6 +265,59 @@ func (p *Problem) deltas(model int, t Tensor) kernel.Source {
 		}
 		return nil
 	}}
+}
+
+// deltaReader reads runs of a model's delta of one tensor, wherever they lie. It
+// may be called from several goroutines.
+func (p *Problem) deltaReader(model int, t Tensor) func(dst []float32, from int64) error {
+	return func(dst []float32, from int64) error {
+		base := make([]float32, len(dst))
+		if err := p.Read(-1, t.Name, base, from); err != nil {
+			return err
+		}
+		if err := p.Read(model, t.Name, dst, from); err != nil {
+			return err
+		}
+		return p.Device.Delta(dst, base, dst)
+	}
+}
+
+// subtract turns the models of a block into their deltas.
+func (p *Problem) subtract(b *Block) error {
+	for _, x := range b.Models {
+		if err := p.Device.Delta(x, b.Base, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// together visits the deltas of all models of one tensor, block by block, in
+// order; visit may overwrite the block but not keep it.
+func (p *Problem) together(ctx context.Context, t Tensor, visit func(b *Block) error) error {
+	b := newBlock(min(blockElements, t.Count), len(p.Models))
+	for first := int64(0); first < t.Count; first += blockElements {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b.First = first
+		b.resize(min(blockElements, t.Count-first))
+		if err := p.Read(-1, t.Name, b.Base, first); err != nil {
+			return err
+		}
+		for i, x := range b.Models {
+			if err := p.Read(i, t.Name, x, first); err != nil {
+				return err
+			}
+		}
+		if err := p.subtract(b); err != nil {
+			return err
+		}
+		if err := visit(b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *Problem) release(tensor string) {
