@@ -94,6 +94,9 @@ type LockedDataset struct {
 	found string // the revision that the commit was found by
 }
 
+// Rows is how many rows the task is known to report; 0 where that shows only once they are here.
+func (d LockedDataset) Rows() int { return d.task.Rows() }
+
 // PlannedOutput is what the merge will write.
 type PlannedOutput struct {
 	Parameters int64  `json:"parameters"`

@@ -58,7 +58,11 @@ func (a *app) printPlan(p *run.Plan) error {
 		row("model", &p.Lock.Models[i])
 	}
 	for _, d := range p.Lock.Datasets {
-		fmt.Fprintf(t, "%s\t%s\t%s\t\t\n", d.Task, d.Repo, d.SHA[:12])
+		rows := ""
+		if n := d.Rows(); n > 0 {
+			rows = humanize.Comma(int64(n)) + " rows"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t\n", d.Task, d.Repo, d.SHA[:12], rows)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"mergebot/eval/engine/logtail"
 	"mergebot/eval/engine/wire"
 )
 
@@ -47,7 +48,7 @@ func start(model *os.File, log io.Writer) (*process, error) {
 		_ = errors.Join(requestsR.Close(), requestsW.Close())
 		return nil, err
 	}
-	p := &process{out: requestsW, log: &tail{to: log}, replies: make(chan wire.Reply), dead: make(chan struct{})}
+	p := &process{out: requestsW, log: &tail{logtail.Tail{Keep: tailBytes, To: log}}, replies: make(chan wire.Reply), dead: make(chan struct{})}
 	p.cmd = exec.Command("/proc/self/exe", ChildVerb) // right even when the program's file has been replaced
 	p.cmd.Args[0] = os.Args[0]
 	p.cmd.Env = childEnviron()
@@ -179,33 +180,14 @@ func (p *process) call(ctx context.Context, each func(wire.Reply), requests ...w
 	return wire.Reply{}, fmt.Errorf("%w (%s)%s", errDied, p.state, p.log.String())
 }
 
-// tail keeps the end of the log and passes all of it on.
-type tail struct {
-	mu   sync.Mutex
-	to   io.Writer
-	last []byte
-}
+// tail is the end of the log.
+type tail struct{ logtail.Tail }
 
 const tailBytes = 4 << 10
 
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.last = append(t.last, b...)
-	if n := len(t.last); n > 2*tailBytes {
-		t.last = append(t.last[:0], t.last[n-tailBytes:]...)
-	}
-	if t.to != nil {
-		_, _ = t.to.Write(b) // a full disk for the log must not stop the engine
-	}
-	return len(b), nil
-}
-
 // String is the last lines, for the end of an error.
 func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	lines := strings.Split(strings.TrimSpace(strings.ToValidUTF8(string(t.last), "?")), "\n")
+	lines := strings.Split(t.Text(), "\n")
 	if lines = lines[max(0, len(lines)-8):]; lines[len(lines)-1] == "" {
 		return ""
 	}

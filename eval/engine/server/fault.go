@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 )
@@ -50,6 +51,8 @@ func (c *client) broken(limit time.Duration, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		f.late = true
 		f.words = fmt.Sprintf("no answer within %v", limit)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		f.words = c.safe(err.Error()) + ": is the server running, and is this its address?"
 	default:
 		f.words = c.safe(err.Error())
 	}

@@ -57,7 +57,7 @@ func (o Options) version(ctx context.Context) (string, error) {
 		return "", err
 	}
 	var stdout bytes.Buffer
-	stderr := new(tail)
+	stderr := newTail()
 	cmd.Stdout, cmd.Stderr = &stdout, stderr
 	cmd.Env = environ(os.Environ(), "")
 	if err := run(ctx, cmd); err != nil {
@@ -91,7 +91,7 @@ func run(ctx context.Context, cmd *exec.Cmd) error {
 func (o Options) command(args ...string) (*exec.Cmd, error) {
 	path, err := exec.LookPath(o.Command[0])
 	if err != nil {
-		return nil, fmt.Errorf("find vLLM: %w; install it (pip install vllm) or name its program in the engine's command", err)
+		return nil, fmt.Errorf("find vLLM: %w; install it (pip install vllm) or name its program (setting engine.vllm.command)", err)
 	}
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, err

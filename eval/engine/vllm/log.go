@@ -2,35 +2,19 @@ package vllm
 
 import (
 	"fmt"
-	"io"
+	"mergebot/eval/engine/logtail"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 )
 
-// tail keeps the end of the server's output and passes all of it on. The zero value is ready.
-type tail struct {
-	mu   sync.Mutex
-	to   io.Writer // may be nil
-	last []byte
-}
+// tail is the end of the server's output.
+type tail struct{ logtail.Tail }
 
 // tailBytes is much, because vLLM says the cause of a failed start first and hundreds of lines of stack traces later.
 const tailBytes = 256 << 10
 
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.last = append(t.last, b...)
-	if n := len(t.last); n > 2*tailBytes {
-		t.last = append(t.last[:0], t.last[n-tailBytes:]...)
-	}
-	if t.to != nil {
-		_, _ = t.to.Write(b) // a full disk for the log must not stop the server
-	}
-	return len(b), nil
-}
+func newTail() *tail { return &tail{logtail.Tail{Keep: tailBytes}} }
 
 // exception is a line that says what went wrong, as Python's stack traces end.
 var exception = regexp.MustCompile(`(\w+(Error|Exception|Exit)|\berror): \S`)
@@ -56,9 +40,7 @@ var hints = []struct {
 
 // String is for the end of an error: what to do, and the lines that say what happened.
 func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	text := strings.TrimSpace(strings.ToValidUTF8(string(t.last), "?"))
+	text := t.Text()
 	if text == "" {
 		return ""
 	}

@@ -43,7 +43,7 @@ type process struct {
 
 // startProcess starts the server for the checkpoint in f. It is not ready yet.
 func startProcess(o Options, f *folder, key string) (_ *process, err error) {
-	p := &process{log: new(tail), grace: grace, dead: make(chan struct{})}
+	p := &process{log: newTail(), grace: grace, dead: make(chan struct{})}
 	if p.cmd, err = o.command(o.arguments(f.model(), f.socket())...); err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func startProcess(o Options, f *folder, key string) (_ *process, err error) {
 		if p.file, err = os.OpenFile(o.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 			return nil, fmt.Errorf("open vLLM's log: %w", err)
 		}
-		p.log.to = p.file
+		p.log.To = p.file
 	}
 	defer func() {
 		if err != nil {
