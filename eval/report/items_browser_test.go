@@ -156,6 +156,7 @@ func TestFilterInBrowser(t *testing.T) {
 		}
 	}
 	click(`#filters a[data-task=""]`)
+	see("several", count(tasks, "", "several")) // before the next click: a link leads on from the filter that is seen
 	click(`#filters a[data-show="lost"]`)
 	see("lost", count(tasks, "", "lost"))
 	click(`#filters a[data-show=""]`)
