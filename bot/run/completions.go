@@ -63,7 +63,7 @@ func (s *Storage) recall(ctx context.Context, a author) (*completions, error) {
 		return nil, err
 	}
 	c := &completions{storage: s, folder: "completions/" + key + "/", known: map[string]engine.Completion{}}
-	names, err := s.list(ctx, c.folder)
+	names, err := s.List(ctx, c.folder)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func (c *completions) store(ctx context.Context, lines []kept) (string, error) {
 		return "", err
 	}
 	name := c.folder + hashBytes(b.Bytes())[:32] + ".jsonl.gz"
-	return name, c.storage.putBytes(ctx, name, b.Bytes())
+	return name, c.storage.WriteBytes(ctx, name, b.Bytes())
 }
 
 // forget takes answers back. First all blobs go, then what is left is written again: a kill in between loses good answers

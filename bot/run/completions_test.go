@@ -290,14 +290,14 @@ func TestDamagedCompletions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, damage := range [][]byte{whole[:len(whole)-5], []byte("garbage"), nil} {
-		if err := storage.putBytes(t.Context(), c.folder+fmt.Sprintf("%d.jsonl.gz", i), damage); err != nil {
+		if err := storage.WriteBytes(t.Context(), c.folder+fmt.Sprintf("%d.jsonl.gz", i), damage); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if c, err = storage.recall(t.Context(), a); err != nil || len(c.known) != known {
 		t.Errorf("with damaged blobs beside: %d answers, %v; want %d", len(c.known), err, known)
 	}
-	if err := storage.putBytes(t.Context(), c.blobs[len(c.blobs)-1], whole[:len(whole)/2]); err != nil {
+	if err := storage.WriteBytes(t.Context(), c.blobs[len(c.blobs)-1], whole[:len(whole)/2]); err != nil {
 		t.Fatal(err)
 	}
 	if c, err = storage.recall(t.Context(), a); err != nil || len(c.known) >= known {

@@ -36,7 +36,7 @@ func (p *pipeline) conclude(ctx context.Context) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.x.env.Storage.put(ctx, p.x.journal.dir()+"report.json", r); err != nil {
+	if err := p.x.env.Storage.Put(ctx, p.x.journal.dir()+"report.json", r); err != nil {
 		return nil, err
 	}
 	o := &Outcome{Run: p.x.journal.record.ID, Plan: p.plan, ModelDir: p.modelDir(), ReportPath: page, Report: &r, Published: p.commit, items: items}

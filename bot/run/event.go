@@ -35,32 +35,6 @@ type Event struct {
 	Process int       `json:"process,omitempty"`
 }
 
-// Record is a run's state, kept as runs/<id>/run.json.
-type Record struct {
-	ID      string    `json:"id"`
-	Plan    string    `json:"plan"`
-	Recipe  string    `json:"recipe"`
-	State   State     `json:"state"`
-	Error   string    `json:"error,omitempty"`
-	Started time.Time `json:"started"`
-	Ended   time.Time `json:"ended,omitzero"`
-	Out     string    `json:"out"`
-}
-
-// State of a run.
-type State string
-
-// The states a run passes through. A killed run stays "running": the next run of the same
-// plan has a record of its own and finds the finished steps in the ledger.
-const (
-	Planned   State = "planned"
-	Running   State = "running"
-	Succeeded State = "succeeded"
-	Gated     State = "gated"
-	RunFailed State = "failed"
-	Cancelled State = "cancelled"
-)
-
 // journal keeps a run's record and events, and shows them to whoever watches.
 type journal struct {
 	storage *Storage
@@ -97,7 +71,7 @@ func (j *journal) emit(ctx context.Context, e Event) error {
 	if j.storage == nil { // an inspection leaves no record
 		return nil
 	}
-	return j.storage.put(ctx, fmt.Sprintf("%sevents/%06d.json", j.dir(), j.next), e)
+	return j.storage.Put(ctx, fmt.Sprintf("%sevents/%06d.json", j.dir(), j.next), e)
 }
 
 // state moves the record on.
@@ -111,7 +85,7 @@ func (j *journal) state(ctx context.Context, s State, err error) error {
 	if s != Running && s != Planned {
 		j.record.Ended = time.Now().UTC()
 	}
-	return j.storage.put(ctx, j.dir()+"run.json", j.record)
+	return j.storage.Put(ctx, j.dir()+"run.json", j.record)
 }
 
 // events returns what has been kept so far.

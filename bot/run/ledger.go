@@ -57,7 +57,7 @@ func ledgerPath(s Step, key string) string { return "ledger/" + s.Name + "/" + k
 // get finds the result of a finished step.
 func (l *Ledger) get(ctx context.Context, s Step, key string, out any) (entry, bool, error) {
 	var e entry
-	ok, err := l.storage.get(ctx, ledgerPath(s, key), &e)
+	ok, err := l.storage.Get(ctx, ledgerPath(s, key), &e)
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) { // half a file: as good as none
 		return entry{}, false, nil
@@ -89,6 +89,6 @@ func (l *Ledger) put(ctx context.Context, s Step, key string, in, out any, took 
 	if err != nil {
 		return err
 	}
-	return l.storage.put(ctx, ledgerPath(s, key), entry{Step: s.Name, Version: s.Version, Inputs: inputs,
+	return l.storage.Put(ctx, ledgerPath(s, key), entry{Step: s.Name, Version: s.Version, Inputs: inputs,
 		Seconds: took.Seconds(), When: time.Now().UTC(), Sum: sum, Result: result})
 }

@@ -162,7 +162,7 @@ func (p *pipeline) start(ctx context.Context, took time.Duration) error {
 	if err := j.state(ctx, Running, nil); err != nil {
 		return err
 	}
-	if err := p.x.env.Storage.put(ctx, j.dir()+"plan.json", p.plan); err != nil {
+	if err := p.x.env.Storage.Put(ctx, j.dir()+"plan.json", p.plan); err != nil {
 		return err
 	}
 	for _, w := range p.plan.Warnings {

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -28,6 +29,7 @@ var ErrStorage = errors.New("storage")
 type Storage struct {
 	bucket *blob.Bucket
 	url    string
+	dir    string // of a file:// storage
 }
 
 // OpenStorage opens a folder (a path or a file:// URL), which is made when missing.
@@ -55,7 +57,7 @@ func OpenStorage(location string) (*Storage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrStorage, dir, err)
 	}
-	return &Storage{bucket: b, url: "file://" + filepath.ToSlash(dir)}, nil
+	return &Storage{bucket: b, url: "file://" + filepath.ToSlash(dir), dir: dir}, nil
 }
 
 // URL names the place.
@@ -64,16 +66,17 @@ func (s *Storage) URL() string { return s.url }
 // Close releases the bucket.
 func (s *Storage) Close() error { return s.bucket.Close() }
 
-// put writes v as JSON under key.
-func (s *Storage) put(ctx context.Context, key string, v any) error {
+// Put writes v as JSON under key.
+func (s *Storage) Put(ctx context.Context, key string, v any) error {
 	b, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrStorage, key, err)
 	}
-	return s.putBytes(ctx, key, b)
+	return s.WriteBytes(ctx, key, b)
 }
 
-func (s *Storage) putBytes(ctx context.Context, key string, b []byte) error {
+// WriteBytes writes a blob.
+func (s *Storage) WriteBytes(ctx context.Context, key string, b []byte) error {
 	if err := s.bucket.WriteAll(ctx, key, b, nil); err != nil {
 		var cause *fs.PathError // without the blob library's words, which say the key again
 		if errors.As(err, &cause) {
@@ -87,14 +90,66 @@ func (s *Storage) putBytes(ctx context.Context, key string, b []byte) error {
 	return nil
 }
 
-// get reads JSON into v; false when there is nothing under key.
-func (s *Storage) get(ctx context.Context, key string, v any) (bool, error) {
+// ReadBytes reads a blob; false when there is nothing under key.
+func (s *Storage) ReadBytes(ctx context.Context, key string) ([]byte, bool, error) {
 	b, err := s.bucket.ReadAll(ctx, key)
 	if gcerrors.Code(err) == gcerrors.NotFound {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: reading %s: %w", ErrStorage, key, err)
+	}
+	return b, true, nil
+}
+
+// Create writes v as JSON under key unless something is there already, which it says by false. Of several processes
+// that try at once, one succeeds: leases stand on it.
+func (s *Storage) Create(ctx context.Context, key string, v any) (bool, error) {
+	b, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return false, fmt.Errorf("%w: %s: %w", ErrStorage, key, err)
+	}
+	// The blob library looks and then renames, which two processes can do at once; a link is one step.
+	file := filepath.Join(s.dir, filepath.FromSlash(key))
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return false, fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), halfWritten+"*")
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	defer os.Remove(f.Name())
+	if _, err = f.Write(b); err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Link(f.Name(), file)
+	}
+	if errors.Is(err, fs.ErrExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("%w: reading %s: %w", ErrStorage, key, err)
+		return false, fmt.Errorf("%w: creating %s: %w", ErrStorage, key, err)
+	}
+	return true, nil
+}
+
+// Delete removes a blob; one that is not there is no error.
+func (s *Storage) Delete(ctx context.Context, key string) error {
+	if err := s.bucket.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+		return fmt.Errorf("%w: deleting %s: %w", ErrStorage, key, err)
+	}
+	return nil
+}
+
+// Get reads JSON into v; false when there is nothing under key.
+func (s *Storage) Get(ctx context.Context, key string, v any) (bool, error) {
+	b, ok, err := s.ReadBytes(ctx, key)
+	if err != nil || !ok {
+		return false, err
 	}
 	if err := json.Unmarshal(b, v); err != nil {
 		return false, fmt.Errorf("%w: %s: %w", ErrStorage, key, err)
@@ -102,19 +157,34 @@ func (s *Storage) get(ctx context.Context, key string, v any) (bool, error) {
 	return true, nil
 }
 
-// list names what lies in a folder, which ends with a slash; sorted.
-func (s *Storage) list(ctx context.Context, folder string) ([]string, error) {
+// List names what lies in a folder and below it; the folder ends with a slash. Sorted.
+func (s *Storage) List(ctx context.Context, folder string) ([]string, error) {
+	return s.list(ctx, &blob.ListOptions{Prefix: folder})
+}
+
+// Children names what lies in a folder itself, without its path; the names of folders end with a slash. Sorted.
+func (s *Storage) Children(ctx context.Context, folder string) ([]string, error) {
+	names, err := s.list(ctx, &blob.ListOptions{Prefix: folder, Delimiter: "/"})
+	for i := range names {
+		names[i] = strings.TrimPrefix(names[i], folder)
+	}
+	return names, err
+}
+
+func (s *Storage) list(ctx context.Context, o *blob.ListOptions) ([]string, error) {
 	var names []string
-	all := s.bucket.List(&blob.ListOptions{Prefix: folder})
+	all := s.bucket.List(o)
 	for {
 		o, err := all.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return names, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: listing %s: %w", ErrStorage, folder, err)
+			return nil, fmt.Errorf("%w: listing %s: %w", ErrStorage, s.url, err)
 		}
-		names = append(names, o.Key)
+		if base := path.Base(o.Key); !strings.HasPrefix(base, halfWritten) && !strings.HasPrefix(base, "fileblob") { // what a kill leaves behind
+			names = append(names, o.Key)
+		}
 	}
 }
 

@@ -1,0 +1,176 @@
+// Package change keeps what the bot knows of a change and of the default branch: plain data in storage, under
+// bot/changes/ and bot/main.json. The daemon writes it, the page and the comments are made of it.
+package change
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"path"
+	"regexp"
+	"time"
+
+	"mergebot/bot/forge"
+	"mergebot/bot/run"
+	"mergebot/configs"
+)
+
+// State is what the bot knows of a change. It is written before anything is told to anyone.
+type State struct {
+	forge.Change
+	// PlannedHead and PlannedBase are the commits that Plans are for.
+	PlannedHead string    `json:"planned_head,omitempty"`
+	PlannedBase string    `json:"planned_base,omitempty"`
+	PlannedAt   time.Time `json:"planned_at,omitzero"`
+	Plans       []Plan    `json:"plans,omitempty"` // in the order of paths
+	// Past are earlier plans, the newest first; few of them.
+	Past []Past `json:"past,omitempty"`
+	// Trusted is the head of a fork that a maintainer vouched for.
+	Trusted string `json:"trusted,omitempty"`
+	// Commands that were given, in order.
+	Commands []Command `json:"commands,omitempty"`
+	// Runs of this change, oldest first.
+	Runs []string `json:"runs,omitempty"`
+	// Problem is why the change could not be planned at all; "" if it could.
+	Problem string `json:"problem,omitempty"`
+	// Told is what has been told to the forge, so that nothing is told twice.
+	Told Told `json:"told,omitzero"`
+}
+
+// Plan is the plan of one recipe of a change.
+type Plan struct {
+	Path    string `json:"path"`
+	Name    string `json:"name,omitempty"`
+	Removed bool   `json:"removed,omitempty"` // the change takes the recipe away
+	// ID is what a command names: the beginning of the plan's own id and a hash of change, head and base. "" when the
+	// recipe cannot be planned.
+	ID   string    `json:"id,omitempty"`
+	Plan *run.Plan `json:"plan,omitempty"`
+	// Difference to the plan of the same file on the default branch; nil when it is not there.
+	Difference *run.Difference `json:"difference,omitempty"`
+	// Problems of the recipe, or of what it names, in the order of the file.
+	Problems []configs.Error `json:"problems,omitempty"`
+	// Outage is why no plan could be made although the recipe may be right: the Hub could not be reached. It is tried again.
+	Outage  string  `json:"outage,omitempty"`
+	Seconds float64 `json:"seconds,omitempty"`
+}
+
+// Past is a plan that is no longer the change's.
+type Past struct {
+	Head string    `json:"head"`
+	Base string    `json:"base"`
+	At   time.Time `json:"at"`
+	IDs  []string  `json:"ids,omitempty"`
+}
+
+// Command is a command that somebody gave in a comment, and what came of it.
+type Command struct {
+	Comment int64          `json:"comment"`
+	By      string         `json:"by"`
+	Text    string         `json:"text"` // as understood: "try 41cf10ee8a2b-9d2a77c1e0f3"
+	At      time.Time      `json:"at"`
+	Refused bool           `json:"refused,omitempty"`
+	Answer  string         `json:"answer,omitempty"` // one sentence
+	Run     string         `json:"run,omitempty"`    // that it asked for
+	React   forge.Reaction `json:"react,omitempty"`
+	Reacted bool           `json:"reacted,omitempty"`
+}
+
+// Told is what the forge has been told.
+type Told struct {
+	Comment    int64            `json:"comment,omitempty"`     // the living comment
+	CommentSum string           `json:"comment_sum,omitempty"` // hash of its text
+	Checks     map[string]Check `json:"checks,omitempty"`      // by commit and name, with a slash between
+}
+
+// Check is a check that the forge has been told of.
+type Check struct {
+	ID  int64  `json:"id,omitempty"`
+	Sum string `json:"sum"`
+}
+
+// Main is what the bot knows of the default branch.
+type Main struct {
+	Branch  string   `json:"branch"`
+	Head    string   `json:"head"`          // that Recipes are of, and whose runs have been asked for
+	Recipes []Recipe `json:"recipes"`       // in the order of paths
+	Told    Told     `json:"told,omitzero"` // checks of commits
+}
+
+// Recipe is a recipe on the default branch.
+type Recipe struct {
+	Path     string          `json:"path"`
+	Blob     string          `json:"blob"`
+	Commit   string          `json:"commit"` // at which it came to be as it is
+	Name     string          `json:"name,omitempty"`
+	Method   string          `json:"method,omitempty"`
+	Target   string          `json:"target,omitempty"` // mergebot.publish.repo
+	Schedule string          `json:"schedule,omitempty"`
+	Problems []configs.Error `json:"problems,omitempty"`
+	// Run is the newest run of it, of kind publish or schedule; "" when there is none.
+	Run string `json:"run,omitempty"`
+	// Change that brought it, where one is known.
+	Change string `json:"change,omitempty"`
+	// Ticked is when its schedule was last looked at; Note what came of it, in a sentence.
+	Ticked time.Time `json:"ticked,omitzero"`
+	Note   string    `json:"note,omitempty"`
+	// Issue is the address of the issue that the last scheduled run opened.
+	Issue string `json:"issue,omitempty"`
+}
+
+var plain = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$`)
+
+// Key names a change in storage and in addresses: the id itself where it is a plain word, else its beginning and a hash.
+func Key(id string) string {
+	if plain.MatchString(id) {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	word := regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(path.Base(id), "-")
+	return word[:min(len(word), 32)] + "~" + hex.EncodeToString(sum[:8])
+}
+
+const (
+	folder  = "bot/changes/"
+	mainKey = "bot/main.json"
+)
+
+// Read finds a change by its key; false when the bot knows none.
+func Read(ctx context.Context, s *run.Storage, key string) (*State, bool, error) {
+	var c State
+	ok, err := s.Get(ctx, folder+key+".json", &c)
+	return &c, ok, err
+}
+
+// Write keeps a change.
+func Write(ctx context.Context, s *run.Storage, c *State) error {
+	return s.Put(ctx, folder+Key(c.ID)+".json", c)
+}
+
+// List reads all changes, in the order of their keys.
+func List(ctx context.Context, s *run.Storage) ([]*State, error) {
+	names, err := s.List(ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*State, 0, len(names))
+	for _, name := range names {
+		c := new(State)
+		if ok, err := s.Get(ctx, name, c); err != nil {
+			return nil, err
+		} else if ok {
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
+
+// ReadMain reads what is known of the default branch; false when nothing is.
+func ReadMain(ctx context.Context, s *run.Storage) (*Main, bool, error) {
+	var m Main
+	ok, err := s.Get(ctx, mainKey, &m)
+	return &m, ok, err
+}
+
+// WriteMain keeps it.
+func WriteMain(ctx context.Context, s *run.Storage, m *Main) error { return s.Put(ctx, mainKey, m) }
