@@ -2,6 +2,7 @@ package configs
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -33,6 +34,10 @@ type Settings struct {
 	Hub HubSettings `yaml:"hub"`
 	// What generates the text that is scored.
 	Engine EngineSettings `yaml:"engine"`
+	// The daemon.
+	Serve ServeSettings `yaml:"serve"`
+	// GitHub, for the daemon.
+	GitHub GitHubSettings `yaml:"github"`
 }
 
 // HubSettings says how the Hub is reached.
@@ -162,10 +167,17 @@ func readSettingsFile(v *viper.Viper, path string) error {
 	return nil
 }
 
-// AddFlags adds a flag for every setting: hub.endpoint is --hub-endpoint.
+// AddFlags adds a flag for every setting but the daemon's own: hub.endpoint is --hub-endpoint.
 func AddFlags(flags *pflag.FlagSet) {
+	addFlags(flags, func(key string) bool { return !ofServe(key) })
+}
+
+func addFlags(flags *pflag.FlagSet, wanted func(key string) bool) {
 	walkSettings(reflect.ValueOf(new(Settings)).Elem(), "", func(key string, value reflect.Value) {
-		usage := settingUsage[key]
+		if !wanted(key) {
+			return
+		}
+		usage := cmp.Or(settingUsage[key], serveUsage[key])
 		switch value.Kind() {
 		case reflect.String:
 			flags.String(flagName(key), "", usage)
@@ -243,6 +255,9 @@ func settingsDefaults() (*Settings, error) {
 		Hub:       HubSettings{Workers: 8},
 		Engine: EngineSettings{Use: "llama.cpp", Concurrency: 128, Timeout: 10 * time.Minute, Patience: 10 * time.Minute,
 			VLLM: VLLMSettings{Command: "vllm", DType: "bfloat16", Start: 20 * time.Minute}},
+		Serve: ServeSettings{Recipes: []string{"recipes/**"}, Addr: "127.0.0.1:8390", Poll: time.Minute, Runs: 1, TryLimit: 20,
+			Work: filepath.Join(cache, "mergebot", "work"), Keep: 3, Lease: 30 * time.Second},
+		GitHub: GitHubSettings{API: "https://api.github.com/"},
 	}, nil
 }
 
@@ -288,6 +303,8 @@ func (s *Settings) check() error {
 		bad("hub.workers", "%d; want 1 to 256", s.Hub.Workers)
 	}
 	s.Engine.check(bad)
+	s.Serve.check(bad)
+	s.GitHub.check(bad)
 	for _, path := range []*string{&s.EngineDir, &s.Hub.Cache, &s.Engine.VLLM.Command, &s.Engine.VLLM.Dir, &s.Engine.VLLM.Log} {
 		*path = expandHome(*path)
 	}

@@ -56,6 +56,9 @@ func TestSettingsDefaults(t *testing.T) {
 		Hub:       HubSettings{Workers: 8},
 		Engine: EngineSettings{Use: "llama.cpp", Concurrency: 128, Timeout: 10 * time.Minute, Patience: 10 * time.Minute,
 			VLLM: VLLMSettings{Command: "vllm", DType: "bfloat16", Start: 20 * time.Minute}},
+		Serve: ServeSettings{Recipes: []string{"recipes/**"}, Addr: "127.0.0.1:8390", Poll: time.Minute, Runs: 1, TryLimit: 20,
+			Work: home + "/.cache/mergebot/work", Keep: 3, Lease: 30 * time.Second},
+		GitHub: GitHubSettings{API: "https://api.github.com/"},
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("got %+v\nwant %+v", s, want)
@@ -99,6 +102,12 @@ func TestSettingsMistakes(t *testing.T) {
 		{"engine: {patience: 10ms}\n", "setting engine.patience: 10ms; want 1s or more"},
 		{"engine: {concurrency: 0}\n", "setting engine.concurrency: 0; want 1 to 4096"},
 		{"engine: {vllm: {dtype: int8}}\n", `setting engine.vllm.dtype: "int8" is not known`},
+		{"serve: {repo: 'https://u:hunter2@host/x.git'}\n", "setting serve.repo: a password does not belong here"},
+		{"serve: {recipes: ['../**']}\n", `setting serve.recipes: "../**" is not a pattern`},
+		{"serve: {publish_to: [acme/model]}\n", `setting serve.publish_to: "acme/model" is not an organisation`},
+		{"serve: {runs: 0}\n", "setting serve.runs: 0; want 1 or more"},
+		{"github: {app_id: 7}\n", "setting github.private_key: missing"},
+		{"github: {team: merging}\n", `setting github.team: "merging" is not a team; want org/slug`},
 		{"hub: {workers: 0}\n", "setting hub.workers: 0; want 1 to 256"},
 		{"storage: http://x\n", "setting storage: want a folder"},
 		{"- storage\n", ":1:1: want a mapping"},
@@ -179,14 +188,35 @@ func TestSettingsExample(t *testing.T) {
 	}
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	AddFlags(flags)
+	AddServeFlags(flags)
 	for _, key := range want {
-		if settingUsage[key] == "" || flags.Lookup(flagName(key)) == nil {
+		if settingUsage[key]+serveUsage[key] == "" || flags.Lookup(flagName(key)) == nil {
 			t.Errorf("%s: no flag or no help for it", key)
 		}
 		for _, word := range []string{"`" + key + "`", "`MERGEBOT_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_")) + "`", "`--" + flagName(key) + "`"} {
 			if !strings.Contains(string(page), word) {
 				t.Errorf("docs/settings.md: no %s", word)
 			}
+		}
+	}
+}
+
+func TestIsRecipe(t *testing.T) {
+	s := ServeSettings{Recipes: []string{"recipes/**", "models/*/merge.yaml"}}
+	for path, want := range map[string]bool{
+		"recipes/a.yaml": true, "recipes/deep/er/a.yml": true, "models/x/merge.yaml": true,
+		"recipes/README.md": false, "recipes.yaml": false, "x/recipes/a.yaml": false, "models/merge.yaml": false, "models/x/y/merge.yaml": false,
+	} {
+		if got := s.IsRecipe(path); got != want {
+			t.Errorf("%s: got %v", path, got)
+		}
+	}
+}
+
+func TestOnGitHub(t *testing.T) {
+	for repo, want := range map[string]bool{"acme/recipes": true, "./acme/recipes": false, "https://github.com/acme/recipes": false, "git@host:acme/recipes": false, "acme": false, "acme/..": false} {
+		if _, _, got := (ServeSettings{Repo: repo}).OnGitHub(); got != want {
+			t.Errorf("%s: got %v", repo, got)
 		}
 	}
 }
