@@ -16,12 +16,51 @@ type License struct {
 	Rule string `json:"rule,omitempty"`
 }
 
-// ParentLicense is the licence of one model that went into a merge, as its card states it.
+// ParentLicense is the licence of one model that went into a merge, or that such a model was made from, as its card
+// states it.
 type ParentLicense struct {
 	Repo string // for messages and, under "other", to link to
 	ID   string // "" when the card states none
 	Name string // license_name
 	Link string // license_link
+	// Heir is the parent of the merge that was made from this model; "" for the parents themselves.
+	Heir string
+}
+
+// parent is the model of the merge that the licence comes with.
+func (p ParentLicense) parent() string {
+	if p.Heir != "" {
+		return p.Heir
+	}
+	return p.Repo
+}
+
+// who names the model, and how it comes into the merge.
+func (p ParentLicense) who() string {
+	if p.Heir != "" {
+		return p.Repo + ", which " + p.Heir + " was made from,"
+	}
+	return p.Repo
+}
+
+// LicenseConflict is one reason why a merge cannot be passed on under a licence.
+type LicenseConflict struct {
+	Parent string // the merge's parent that is the reason; "" for a chosen licence that is none
+	Chosen bool   // the parent's terms stand against the licence that was chosen
+	text   string
+}
+
+func (c *LicenseConflict) Error() string { return c.text }
+
+// LicenseConflicts are all the reasons that [CombineLicenses] found.
+type LicenseConflicts []*LicenseConflict
+
+func (c LicenseConflicts) Error() string {
+	lines := make([]string, len(c))
+	for i, one := range c {
+		lines[i] = one.text
+	}
+	return strings.Join(lines, "\n")
 }
 
 // terms is what a licence asks of those who pass on a derivative. This is a coarse reading made to
@@ -69,41 +108,81 @@ func termsOf(id string) (t terms, known bool) {
 
 // CombineLicenses finds the licence of a merge. With chosen.ID empty it is derived from the
 // parents; else chosen is checked against them. The warnings are for a person to read before the
-// model is published: parents without a licence, or with one of their own. A conflict is an error
-// that names the parents: a licence that forbids derivatives, two whose terms exclude each other,
-// or a chosen one that gives away what a parent withholds.
+// model is published: parents without a licence, with one of their own, or that say less than what
+// they were made from. A conflict is an error, [LicenseConflicts]: a licence that forbids derivatives,
+// two whose terms exclude each other, or a chosen one that gives away what a parent withholds. What
+// a parent was made from binds the merge like the parent itself.
 func CombineLicenses(chosen License, parents []ParentLicense) (License, []string, error) {
 	var warnings []string
-	var binding []ParentLicense // the parents whose terms the merge must keep
+	var conflicts LicenseConflicts
+	var binding []ParentLicense // the models whose terms the merge must keep
 	var free []string
 	for _, p := range parents {
 		p.ID = strings.ToLower(strings.TrimSpace(p.ID))
+		if p.Heir != "" && slices.ContainsFunc(parents, func(o ParentLicense) bool { return o.Heir == "" && o.Repo == p.Repo }) {
+			if w := laxer(p, parents); w != "" { // it counts as a parent already
+				warnings = append(warnings, w)
+			}
+			continue
+		}
 		t, known := termsOf(p.ID)
 		switch {
 		case t == noDerivatives:
-			return License{}, warnings, fmt.Errorf("license: %s is under %s, which allows no derivatives: a merge of it cannot be published", p.Repo, p.ID)
+			conflicts = append(conflicts, &LicenseConflict{Parent: p.parent(),
+				text: fmt.Sprintf("license: %s is under %s, which allows no derivatives: a merge of it cannot be published", p.who(), p.ID)})
 		case p.ID == "" || p.ID == "unknown":
-			warnings = append(warnings, fmt.Sprintf("%s states no licence: ask its owner before publishing a merge of it", p.Repo))
+			warnings = append(warnings, fmt.Sprintf("%s states no licence: ask its owner before publishing a merge of it", p.who()))
 		case p.ID == "other":
-			warnings = append(warnings, fmt.Sprintf("%s has a licence of its own%s: read it before publishing", p.Repo, named(p)))
+			warnings = append(warnings, fmt.Sprintf("%s has a licence of its own%s: read it before publishing", p.who(), named(p)))
 			binding = append(binding, p)
 		case !known || t == unstated:
-			warnings = append(warnings, fmt.Sprintf("%s is under %q, which is not known here: read it before publishing", p.Repo, p.ID))
+			warnings = append(warnings, fmt.Sprintf("%s is under %q, which is not known here: read it before publishing", p.who(), p.ID))
 		case t == permissive:
-			free = append(free, p.ID)
+			if p.Heir == "" { // what was made from it has a licence of its own
+				free = append(free, p.ID)
+			}
 		default:
 			binding = append(binding, p)
+			if w := laxer(p, parents); w != "" {
+				warnings = append(warnings, w)
+			}
 		}
 	}
-	if chosen.ID == "" {
-		l, w, err := deriveLicense(binding, free)
-		return l, append(warnings, w...), err
+	if len(conflicts) > 0 {
+		return License{}, warnings, conflicts
 	}
-	w, err := checkLicense(chosen, binding)
+	if chosen.ID == "" {
+		l, w, conflict := deriveLicense(binding, free)
+		if conflict != nil {
+			return l, append(warnings, w...), LicenseConflicts{conflict}
+		}
+		return l, append(warnings, w...), nil
+	}
+	w, conflicts := checkLicense(chosen, binding)
 	if chosen.Rule == "" {
 		chosen.Rule = "chosen in the recipe and checked against the parents' licences"
 	}
-	return chosen, append(warnings, w...), err
+	if len(conflicts) > 0 {
+		return chosen, append(warnings, w...), conflicts
+	}
+	return chosen, append(warnings, w...), nil
+}
+
+// laxer says so when a parent of the merge states a licence that does not keep the terms of what it was made from.
+func laxer(p ParentLicense, parents []ParentLicense) string {
+	t, _ := termsOf(p.ID)
+	i := slices.IndexFunc(parents, func(o ParentLicense) bool { return o.Heir == "" && o.Repo == p.Heir })
+	if i < 0 || t == permissive || t == unstated {
+		return ""
+	}
+	heir := strings.ToLower(strings.TrimSpace(parents[i].ID))
+	if own, known := termsOf(heir); !known || own == unstated {
+		return ""
+	}
+	if _, conflicts := checkLicense(License{ID: heir}, []ParentLicense{p}); len(conflicts) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s says %s, but was made from %s, which is under %s%s: the merge is held to that", p.Heir, heir, p.Repo, p.ID, termsInWords(t))
 }
 
 func named(p ParentLicense) string {
@@ -115,7 +194,7 @@ func named(p ParentLicense) string {
 }
 
 // deriveLicense takes the one licence with terms to keep, or else a permissive one.
-func deriveLicense(binding []ParentLicense, free []string) (License, []string, error) {
+func deriveLicense(binding []ParentLicense, free []string) (License, []string, *LicenseConflict) {
 	var candidates []ParentLicense
 	for _, p := range binding {
 		if !slices.ContainsFunc(candidates, func(c ParentLicense) bool { return c.ID == p.ID && c.Name == p.Name }) {
@@ -126,17 +205,18 @@ func deriveLicense(binding []ParentLicense, free []string) (License, []string, e
 		if c.ID == "other" && len(candidates) > 1 {
 			continue
 		}
-		l := License{ID: c.ID, Name: c.Name, Link: c.Link, Rule: fmt.Sprintf("%s binds its derivatives to %s; the other parents allow that", c.Repo, c.ID)}
+		l := License{ID: c.ID, Name: c.Name, Link: c.Link, Rule: fmt.Sprintf("%s binds its derivatives to %s; the other parents allow that", c.who(), c.ID)}
 		if c.ID == "other" {
 			l = ownLicense(c)
 		}
-		if w, err := checkLicense(l, binding); err == nil {
+		if w, conflicts := checkLicense(l, binding); len(conflicts) == 0 {
 			return l, w, nil
 		}
 	}
 	switch {
 	case len(candidates) > 0:
-		return License{}, nil, fmt.Errorf("license: no one licence keeps the terms of %s: merge other models, or have the licences' owners agree and name the result in publish.license (other, with name and link)", parentsInWords(binding))
+		return License{}, nil, &LicenseConflict{Parent: candidates[len(candidates)-1].parent(), text: "license: no one licence keeps the terms of " + parentsInWords(binding) +
+			": merge other models, or have the licences' owners agree and name the result in publish.license (other, with name and link)"}
 	case len(free) == 0:
 		return License{ID: "unknown", Rule: "no parent states a licence that is known here"}, nil, nil
 	case !slices.ContainsFunc(free, func(id string) bool { return id != free[0] }):
@@ -160,10 +240,10 @@ func ownLicense(p ParentLicense) License {
 }
 
 // checkLicense says whether a licence keeps the terms of all binding parents.
-func checkLicense(l License, binding []ParentLicense) (warnings []string, err error) {
+func checkLicense(l License, binding []ParentLicense) (warnings []string, conflicts LicenseConflicts) {
 	have, known := termsOf(l.ID)
 	if !known {
-		return nil, fmt.Errorf("license: %q is not on the Hub's list: use one of its identifiers, or other with a name and a link", l.ID)
+		return nil, LicenseConflicts{{Chosen: true, text: fmt.Sprintf("license: %q is not on the Hub's list: use one of its identifiers, or other with a name and a link", l.ID)}}
 	}
 	for _, p := range binding {
 		want, _ := termsOf(p.ID)
@@ -176,11 +256,20 @@ func checkLicense(l License, binding []ParentLicense) (warnings []string, err er
 		case p.ID == "other" && have != permissive:
 			warnings = append(warnings, fmt.Sprintf("%s has a licence of its own%s: make sure that %s keeps its terms", p.Repo, named(p), l.ID))
 		default:
-			return nil, fmt.Errorf("license: %s is under %s%s, and %s does not keep its terms: publish under %s or leave the model out",
-				p.Repo, p.ID, termsInWords(want), l.ID, p.ID)
+			conflicts = append(conflicts, &LicenseConflict{Parent: p.parent(), Chosen: true,
+				text: fmt.Sprintf("license: %s is under %s%s, and %s does not keep its terms: publish under %s or leave %s out",
+					p.who(), p.ID, termsInWords(want), l.ID, p.ID, leftOut(p))})
 		}
 	}
-	return warnings, nil
+	return warnings, conflicts
+}
+
+// leftOut is the model that a recipe can do without.
+func leftOut(p ParentLicense) string {
+	if p.Heir != "" {
+		return p.Heir
+	}
+	return "the model"
 }
 
 func termsInWords(t terms) string {

@@ -88,6 +88,9 @@ func newClient(o Options, env environment) (*Client, error) {
 // Endpoint is the hub's base address without a slash at the end.
 func (c *Client) Endpoint() string { return c.base.String() }
 
+// Secret is the token, "" without one: for those who keep it out of what they write.
+func (c *Client) Secret() string { return c.token }
+
 // Anonymous says whether there is no token.
 func (c *Client) Anonymous() bool { return c.token == "" }
 

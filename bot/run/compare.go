@@ -3,7 +3,6 @@ package run
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,14 +36,37 @@ type CompareOptions struct {
 
 // Compare compares two models item by item, and returns the path of the page, if one was written.
 func Compare(ctx context.Context, o CompareOptions) (*report.Paired, string, error) {
-	a, err := openSide(o.A)
+	a, err := openSide(ctx, o.A)
 	if err != nil {
 		return nil, "", err
 	}
-	b, err := openSide(o.B)
+	b, err := openSide(ctx, o.B)
 	if err != nil {
 		return nil, "", err
 	}
+	out, err := compare(ctx, a, b, o)
+	if err != nil || o.Out == "" {
+		return out, "", err
+	}
+	page, err := writePaired(o.Out, *out)
+	return out, page, err
+}
+
+// CompareRuns compares the merged models of two runs item by item, b against a, by what storage keeps of them. Runs that
+// put other questions, or judged answers by another rule, are ErrIncomparable; runs without a report or without a merged
+// model that was scored are ErrNotARun.
+func CompareRuns(ctx context.Context, s *Storage, a, b string) (*report.Paired, error) {
+	var sides [2]*side
+	for i, id := range []string{a, b} {
+		var err error
+		if sides[i], err = readSide(ctx, "run "+id, report.Merged, inStorage{s, reportFolder(id)}); err != nil {
+			return nil, err
+		}
+	}
+	return compare(ctx, sides[0], sides[1], CompareOptions{A: sides[0].Folder, B: sides[1].Folder})
+}
+
+func compare(ctx context.Context, a, b *side, o CompareOptions) (*report.Paired, error) {
 	out := &report.Paired{A: a.Side, B: b.Side}
 	for _, s := range []struct {
 		name string
@@ -56,7 +78,7 @@ func Compare(ctx context.Context, o CompareOptions) (*report.Paired, string, err
 	}
 	for _, name := range a.order {
 		if err := ctx.Err(); err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		if b.tasks[name] == nil {
 			out.Warnings = append(out.Warnings, fmt.Sprintf("%s: only A has it.", name))
@@ -64,12 +86,12 @@ func Compare(ctx context.Context, o CompareOptions) (*report.Paired, string, err
 		}
 		warnings, err := differences(name, a.tasks[name], b.tasks[name], o.Force)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		out.Warnings = append(out.Warnings, warnings...)
 		t, err := pair(name, a, b, o.Out)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		if t == nil {
 			out.Warnings = append(out.Warnings, fmt.Sprintf("%s: no item is in both runs.", name))
@@ -83,13 +105,9 @@ func Compare(ctx context.Context, o CompareOptions) (*report.Paired, string, err
 		}
 	}
 	if len(out.Tasks) == 0 {
-		return nil, "", fmt.Errorf("%w: %s and %s have no item in common: compare runs of the same tasks, splits, limits and seeds", ErrIncomparable, o.A, o.B)
+		return nil, fmt.Errorf("%w: %s and %s have no item in common: compare runs of the same tasks, splits, limits and seeds", ErrIncomparable, o.A, o.B)
 	}
-	if o.Out == "" {
-		return out, "", nil
-	}
-	page, err := writePaired(o.Out, *out)
-	return out, page, err
+	return out, nil
 }
 
 func writePaired(dir string, p report.Paired) (string, error) {
@@ -108,136 +126,6 @@ func writePaired(dir string, p report.Paired) (string, error) {
 		return "", err
 	}
 	return page, writeFile(filepath.Join(dir, "compare.json"), json.Bytes())
-}
-
-// side is one of the two, with what its folder holds.
-type side struct {
-	report.Side
-	dir    string
-	report report.Report
-	order  []string // tasks
-	tasks  map[string]*sideTask
-}
-
-// sideTask is how a side did on a task.
-type sideTask struct {
-	domain   string
-	protocol report.Protocol
-	score    report.Score
-	items    map[string]sideItem
-	order    []string
-	stem     string // of the item pages
-}
-
-// sideItem is what must be known of an answer; the texts stay on disk.
-type sideItem struct {
-	gold, whole [sha256.Size]byte // whole: prompt and right answer
-	correct     bool
-	at          int // its line, from 0
-}
-
-// openSide reads FOLDER or FOLDER:ROLE.
-func openSide(arg string) (*side, error) {
-	dir, role := arg, report.Role("")
-	if i := strings.LastIndexByte(arg, ':'); i > 0 {
-		if r := report.Role(arg[i+1:]); slices.Contains(roles, r) {
-			dir, role = arg[:i], r
-		}
-	}
-	f, err := os.Open(filepath.Join(dir, "report.json"))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w: give a folder that mergebot run or eval wrote, with :base, :expert or :merged after it for another model", ErrNotARun, err)
-	}
-	defer f.Close()
-	r, err := report.Read(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
-	}
-	s := &side{dir: dir, report: r, tasks: map[string]*sideTask{}}
-	s.Folder, s.Title, s.Plan = dir, r.Title, r.Plan.ID
-	if s.Title == "" {
-		s.Title = r.Recipe.Name
-	}
-	if s.Role = role; role == "" {
-		s.Role = s.mainRole()
-	}
-	for _, d := range r.Domains {
-		for _, t := range d.Tasks {
-			if score, ok := t.Score(s.Role); ok && s.tasks[t.Name] == nil { // of two domains with one task, the first counts
-				s.tasks[t.Name] = &sideTask{domain: d.Name, protocol: t.Protocol, score: score, items: map[string]sideItem{}}
-				s.order = append(s.order, t.Name)
-			}
-		}
-	}
-	if len(s.order) == 0 {
-		return nil, fmt.Errorf("%w: %s has no scores of a model in the role %q", ErrNotARun, dir, s.Role)
-	}
-	return s, s.readItems()
-}
-
-var roles = []report.Role{report.Base, report.Expert, report.Merged, report.Single}
-
-// mainRole is merged, or else the only model's.
-func (s *side) mainRole() report.Role {
-	for _, d := range s.report.Domains {
-		for _, t := range d.Tasks {
-			if _, ok := t.Score(report.Merged); ok {
-				return report.Merged
-			}
-		}
-	}
-	return report.Single
-}
-
-// readItems reads what the run kept of every item.
-func (s *side) readItems() error {
-	files, err := filepath.Glob(filepath.Join(escapeGlob(s.dir), "items", "*.jsonl"))
-	if err != nil {
-		return err
-	}
-	for _, path := range files {
-		if err := s.readFile(path); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	for _, name := range s.order {
-		if len(s.tasks[name].items) == 0 {
-			return fmt.Errorf("%w: %s keeps no items of %s: run or evaluate it again with this mergebot, what is in the ledger is not scored anew", ErrNotARun, s.dir, name)
-		}
-	}
-	return nil
-}
-
-// escapeGlob keeps a folder's own name from being a pattern.
-func escapeGlob(dir string) string {
-	return strings.NewReplacer(`*`, `[*]`, `?`, `[?]`, `[`, `[[]`).Replace(dir)
-}
-
-func (s *side) readFile(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	line := -1
-	return report.ReadItems(f, func(domain, task string, it report.Item) error {
-		line++
-		t := s.tasks[task]
-		if t == nil || t.domain != domain {
-			return nil
-		}
-		a, ok := it.Answer(s.Role)
-		if !ok {
-			return nil
-		}
-		if _, twice := t.items[it.ID]; twice {
-			return fmt.Errorf("item %s of %s is there twice", it.ID, task)
-		}
-		t.stem = strings.TrimSuffix(filepath.Base(path), ".jsonl")
-		t.order = append(t.order, it.ID)
-		t.items[it.ID] = sideItem{gold: sha256.Sum256([]byte(it.Gold)), whole: sha256.Sum256([]byte(it.Prompt + "\x00" + it.Gold)), correct: a.Correct, at: line}
-		return nil
-	})
 }
 
 // differences are what else than the model differs between two scores. Another grader or prompt makes the comparison

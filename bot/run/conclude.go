@@ -23,7 +23,11 @@ func (p *pipeline) conclude(ctx context.Context) (*Outcome, error) {
 		return nil, err
 	}
 	if p.opts.Publish && p.passed() {
-		// The report goes up with the model; what publishing adds to it is then written here.
+		// The report goes up with the model; what publishing adds to it is then written here. Publishing may fail:
+		// the scores are kept before.
+		if err := p.archive(ctx, items); err != nil {
+			return nil, err
+		}
 		if err := p.publish(ctx); err != nil {
 			return nil, err
 		}
@@ -36,7 +40,7 @@ func (p *pipeline) conclude(ctx context.Context) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.x.env.Storage.Put(ctx, p.x.journal.dir()+"report.json", r); err != nil {
+	if err := p.archive(ctx, items); err != nil {
 		return nil, err
 	}
 	o := &Outcome{Run: p.x.journal.record.ID, Plan: p.plan, ModelDir: p.modelDir(), ReportPath: page, Report: &r, Published: p.commit, items: items}

@@ -23,6 +23,11 @@ type Env struct {
 	ShardSize int64
 	// Observe sees every event as it happens. It must not block.
 	Observe func(Event)
+	// Redact takes secrets out of a text: every text of events and records goes through it before it is kept or shown.
+	// nil changes nothing.
+	Redact func(string) string
+	// Work is where output folders are made, for a plan's look at the free disk; "" is the current folder.
+	Work string
 
 	downloads downloads
 }

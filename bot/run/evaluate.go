@@ -201,7 +201,7 @@ func (s *scorer) evaluate(ctx context.Context, w weighed, name string, purpose t
 			return eval.Result{}, err
 		}
 		r.Recalled = g.recalled
-		return *r, nil
+		return *r, s.keepPace(ctx, name, *r)
 	})
 	if errors.Is(err, engine.ErrUnusable) {
 		err = fmt.Errorf("%w: %s cannot be scored; look at its checkpoint for NaN or infinite weights", err, w.name)

@@ -86,17 +86,10 @@ func Evaluate(ctx context.Context, env *Env, ref configs.ModelRef, o EvaluateOpt
 	if err == nil {
 		page, err = writeReport(out, *rep, items)
 	}
-	state := Succeeded
-	switch {
-	case err != nil && ctx.Err() != nil:
-		state = Cancelled
-	case err != nil:
-		state = RunFailed
+	if err == nil {
+		err = p.archive(ctx, items)
 	}
-	if serr := p.x.journal.state(context.WithoutCancel(ctx), state, err); err == nil {
-		err = serr
-	}
-	if err != nil {
+	if _, err = p.x.journal.end(ctx, err, false); err != nil {
 		return nil, "", err
 	}
 	return rep, page, nil

@@ -2,7 +2,9 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 )
@@ -37,8 +39,9 @@ type Event struct {
 
 // journal keeps a run's record and events, and shows them to whoever watches.
 type journal struct {
-	storage *Storage
+	storage *Storage // nil: nothing is kept
 	observe func(Event)
+	redact  func(string) string
 	process int
 
 	mu     sync.Mutex
@@ -48,12 +51,28 @@ type journal struct {
 	kept   []Event
 }
 
-func (j *journal) dir() string { return "runs/" + j.record.ID + "/" }
+func newJournal(s *Storage, r Record) *journal {
+	return &journal{storage: s, record: r, observe: func(Event) {}, redact: func(s string) string { return s }, process: os.Getpid(), last: map[string]time.Time{}}
+}
+
+// shownBy has events shown to an environment's watcher, without its secrets.
+func (j *journal) shownBy(env *Env) *journal {
+	if env.Observe != nil {
+		j.observe = env.Observe
+	}
+	if env.Redact != nil {
+		j.redact = env.Redact
+	}
+	return j
+}
+
+func (j *journal) dir() string { return j.record.Path() }
 
 // emit shows an event and, unless it is mere progress, keeps it as runs/<id>/events/<n>.json.
 // An event a blob: a kill can lose the newest, never tear the log.
 func (j *journal) emit(ctx context.Context, e Event) error {
 	e.Time, e.Process = time.Now().UTC(), j.process
+	e.Subject, e.Text = j.redact(e.Subject), j.redact(e.Text)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if e.Phase == Progress {
@@ -65,27 +84,62 @@ func (j *journal) emit(ctx context.Context, e Event) error {
 		j.observe(e)
 		return nil
 	}
-	j.observe(e)
-	j.kept = append(j.kept, e)
 	j.next++
-	if j.storage == nil { // an inspection leaves no record
-		return nil
+	if j.storage != nil { // an inspection leaves no record
+		// What has happened is kept, whatever has ended meanwhile.
+		if err := j.storage.Put(context.WithoutCancel(ctx), fmt.Sprintf("%sevents/%06d.json", j.dir(), j.next), e); err != nil {
+			return err
+		}
 	}
-	return j.storage.Put(ctx, fmt.Sprintf("%sevents/%06d.json", j.dir(), j.next), e)
+	j.kept = append(j.kept, e)
+	j.observe(e)
+	return nil
 }
 
-// state moves the record on.
+// state moves the record on; err says why.
 func (j *journal) state(ctx context.Context, s State, err error) error {
+	return j.write(ctx, func(r *Record) {
+		r.State, r.Error, r.Ended = s, "", time.Time{}
+		if err != nil {
+			r.Error = j.redact(err.Error())
+		}
+		if s.Over() {
+			r.Ended = time.Now().UTC()
+		}
+	})
+}
+
+// write changes the record.
+func (j *journal) write(ctx context.Context, change func(*Record)) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.record.State = s
-	if err != nil {
-		j.record.Error = err.Error()
-	}
-	if s != Running && s != Planned {
-		j.record.Ended = time.Now().UTC()
-	}
+	change(&j.record)
 	return j.storage.Put(ctx, j.dir()+"run.json", j.record)
+}
+
+// end closes the record by how the run came out, and returns the error that the caller is told. A run that can go on
+// later is put back into the queue when it was suspended.
+func (j *journal) end(ctx context.Context, err error, queued bool) (State, error) {
+	state, why := RunFailed, err
+	cause := context.Cause(ctx)
+	switch {
+	case err == nil:
+		state = Succeeded
+	case errors.Is(err, ErrGate):
+		state = Gated
+	case queued && errors.Is(cause, ErrSuspended):
+		state, why, err = Queued, nil, fmt.Errorf("run %s: %w", j.record.ID, cause)
+		j.emit(context.WithoutCancel(ctx), Event{Phase: Note, Step: stepRun, Text: cause.Error() + ": it goes on later where it was"})
+	case cause != nil:
+		state = Cancelled
+		if cause != context.Canceled {
+			why, err = cause, fmt.Errorf("%w: %w", cause, err)
+		}
+	}
+	if serr := j.state(context.WithoutCancel(ctx), state, why); serr != nil {
+		err = errors.Join(err, serr)
+	}
+	return state, err
 }
 
 // events returns what has been kept so far.

@@ -13,3 +13,6 @@ func FreeSpace(string) (uint64, error) {
 }
 
 func peakMemory() int64 { return 0 }
+
+// sameDisk says whether two folders lie on one file system; here nobody knows.
+func sameDisk(string, string) bool { return false }

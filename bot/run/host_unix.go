@@ -5,6 +5,7 @@ package run
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -47,6 +48,33 @@ func FreeSpace(dir string) (uint64, error) {
 			return 0, err
 		}
 		dir = dir[:i]
+	}
+}
+
+// sameDisk says whether two folders lie, or would lie, on one file system.
+func sameDisk(a, b string) bool {
+	x, okA := device(a)
+	y, okB := device(b)
+	return okA && okB && x == y
+}
+
+// device is the file system of a folder, or of the nearest one above it that is there.
+func device(dir string) (uint64, bool) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return 0, false
+	}
+	for {
+		var st unix.Stat_t
+		err := unix.Stat(dir, &st)
+		if err == nil {
+			return uint64(st.Dev), true
+		}
+		up := filepath.Dir(dir)
+		if !os.IsNotExist(err) || up == dir {
+			return 0, false
+		}
+		dir = up
 	}
 }
 

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,13 +14,17 @@ import (
 	"strings"
 
 	"mergebot/configs"
-	"mergebot/eval/task"
 	"mergebot/hub"
 	"mergebot/merge/checkpoint"
 )
 
 // lockModel finds a model's commit, files and headers.
 func lockModel(ctx context.Context, env *Env, ref configs.ModelRef, pins *Pins) (LockedModel, []checkpoint.Tensor, error) {
+	return newResolver(env, &configs.Recipe{}, pins).model(ctx, ref)
+}
+
+// model finds a model's commit, files, headers and descent.
+func (s *resolver) model(ctx context.Context, ref configs.ModelRef) (LockedModel, []checkpoint.Tensor, error) {
 	if ref.Lora != nil {
 		return LockedModel{}, nil, refuse("%s: LoRA adapters are not built in; merge the adapter into its base first", ref)
 	}
@@ -32,65 +35,104 @@ func lockModel(ctx context.Context, env *Env, ref configs.ModelRef, pins *Pins) 
 		return lockLocal(ctx, ref)
 	}
 	repo := hub.Repo{Type: hub.Model, ID: ref.Repo}
-	revision, err := pins.revision("model", ref.Repo, ref.Revision)
+	revision, err := s.pins.revision("model", ref.Repo, ref.Revision)
 	if err != nil {
 		return LockedModel{}, nil, err
 	}
-	info, err := env.Hub.Info(ctx, repo, revision)
+	info, err := s.info(ctx, repo, revision)
 	if err != nil {
 		return LockedModel{}, nil, err
 	}
-	all, err := env.Hub.Tree(ctx, repo, info.SHA)
+	m := LockedModel{Name: ref.Repo, Repo: ref.Repo, Asked: ref.Revision, SHA: info.SHA, found: revision, License: info.License, parent: parentLicense(info)}
+	var tensors []checkpoint.Tensor
+	err = together(ctx, func(ctx context.Context) (err error) {
+		tensors, err = s.files(ctx, ref, &m)
+		return err
+	}, func(ctx context.Context) (err error) {
+		if s.descent {
+			m.Lineage, err = s.lineage(ctx, info)
+		}
+		return err
+	}).first()
+	return m, tensors, err
+}
+
+// files finds a commit's files and reads their headers.
+func (s *resolver) files(ctx context.Context, ref configs.ModelRef, m *LockedModel) ([]checkpoint.Tensor, error) {
+	repo := hub.Repo{Type: hub.Model, ID: m.Repo}
+	all, err := asked(ctx, s, func() ([]hub.File, error) { return s.env.Hub.Tree(ctx, repo, m.SHA) })
 	if err != nil {
-		return LockedModel{}, nil, err
+		return nil, err
 	}
 	files := hub.SelectCheckpoint(all)
-	m := LockedModel{Name: ref.Repo, Repo: ref.Repo, Asked: ref.Revision, SHA: info.SHA, found: revision, License: info.License, parent: parentLicense(info)}
 	for _, f := range files {
 		m.Files = append(m.Files, LockedFile{Path: f.Path, Size: f.Size, SHA256: f.SHA256, OID: f.OID})
 	}
 	if err := m.seal(); err != nil {
-		return LockedModel{}, nil, err
+		return nil, err
 	}
-	if config, err := env.Hub.Read(ctx, repo, info.SHA, "config.json"); err == nil {
-		c := map[string]any{}
-		if err := json.Unmarshal(config, &c); err != nil {
-			return LockedModel{}, nil, fmt.Errorf("%s: config.json: %w", ref, err)
+	jobs := []func(context.Context) error{func(ctx context.Context) error { return s.config(ctx, ref, m) }}
+	headers := make([][]checkpoint.Tensor, len(files))
+	for i, f := range files {
+		switch {
+		case strings.HasSuffix(f.Path, indexSuffix):
+			jobs = append(jobs, func(ctx context.Context) error { return damagedThere(ref, s.index(ctx, repo, m.SHA, f, files)) })
+		case strings.HasSuffix(f.Path, ".safetensors"):
+			jobs = append(jobs, func(ctx context.Context) (err error) {
+				headers[i], err = s.header(ctx, repo, m.SHA, f)
+				return damagedThere(ref, err)
+			})
 		}
-		if err := checkpoint.RefuseQuantised(c); err != nil {
-			return LockedModel{}, nil, fmt.Errorf("%s: %w", ref, err)
-		}
-		m.tied, _ = c["tie_word_embeddings"].(bool)
-	} else if !errors.Is(err, hub.ErrEntryNotFound) {
-		return LockedModel{}, nil, err
 	}
-	if err := checkShards(ctx, env, repo, info.SHA, files); err != nil {
-		return LockedModel{}, nil, damagedThere(ref, err)
+	if err := together(ctx, jobs...).first(); err != nil {
+		return nil, err
 	}
-	var tensors []checkpoint.Tensor
-	for _, f := range files {
-		if !strings.HasSuffix(f.Path, ".safetensors") {
-			continue
-		}
-		header, err := env.Hub.SafetensorsHeader(ctx, repo, info.SHA, f)
-		if err != nil {
-			return LockedModel{}, nil, damagedThere(ref, err)
-		}
-		ts, _, err := checkpoint.ParseHeader(header, f.Size-8-int64(len(header)))
-		if err != nil {
-			return LockedModel{}, nil, damagedThere(ref, fmt.Errorf("%s: %w", f.Path, err))
-		}
-		tensors = append(tensors, ts...)
-	}
+	tensors := slices.Concat(headers...)
 	m.count(tensors)
-	return m, tensors, nil
+	return tensors, nil
+}
+
+// config reads what a model's config.json says of its form; a model may have none.
+func (s *resolver) config(ctx context.Context, ref configs.ModelRef, m *LockedModel) error {
+	b, err := asked(ctx, s, func() ([]byte, error) {
+		return s.env.Hub.Read(ctx, hub.Repo{Type: hub.Model, ID: m.Repo}, m.SHA, "config.json")
+	})
+	if errors.Is(err, hub.ErrEntryNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c := map[string]any{}
+	if err := json.Unmarshal(b, &c); err != nil {
+		return refuse("%s: config.json: %w", ref, err)
+	}
+	if err := checkpoint.RefuseQuantised(c); err != nil {
+		return fmt.Errorf("%s: %w", ref, err)
+	}
+	m.tied, _ = c["tie_word_embeddings"].(bool)
+	m.attention = attentionOf(c)
+	return nil
+}
+
+// header reads the tensors that a file of weights says it holds.
+func (s *resolver) header(ctx context.Context, repo hub.Repo, sha string, f hub.File) ([]checkpoint.Tensor, error) {
+	header, err := asked(ctx, s, func() ([]byte, error) { return s.env.Hub.SafetensorsHeader(ctx, repo, sha, f) })
+	if err != nil {
+		return nil, err
+	}
+	tensors, _, err := checkpoint.ParseHeader(header, f.Size-8-int64(len(header)))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Path, err)
+	}
+	return tensors, nil
 }
 
 // damagedThere adds the remedy to what is wrong with a file itself, not with its way here.
 func damagedThere(ref configs.ModelRef, err error) error {
 	var failed *hub.Error
 	switch {
-	case errors.As(err, &failed):
+	case err == nil, errors.As(err, &failed), errors.Is(err, errGivenUp):
 		return err
 	case errors.Is(err, checkpoint.ErrCorrupt), errors.Is(err, checkpoint.ErrMissingShard), errors.Is(err, hub.ErrIntegrity):
 		return fmt.Errorf("%s: %w; the Hub has it like that: use another revision, or tell the owner", ref, err)
@@ -98,28 +140,22 @@ func damagedThere(ref configs.ModelRef, err error) error {
 	return fmt.Errorf("%s: %w", ref, err)
 }
 
-// checkShards makes sure that the repo holds every file that its index names.
-func checkShards(ctx context.Context, env *Env, repo hub.Repo, sha string, files []hub.File) error {
-	const suffix = ".safetensors.index.json"
-	has := func(name string) bool {
-		return slices.ContainsFunc(files, func(f hub.File) bool { return f.Path == name })
+// indexSuffix ends the name of the file that says which shard holds which tensor.
+const indexSuffix = ".safetensors.index.json"
+
+// index makes sure that the repo holds every file that its index names.
+func (s *resolver) index(ctx context.Context, repo hub.Repo, sha string, f hub.File, files []hub.File) error {
+	b, err := asked(ctx, s, func() ([]byte, error) { return s.env.Hub.Read(ctx, repo, sha, f.Path) })
+	if err != nil {
+		return err
 	}
-	for _, f := range files {
-		if !strings.HasSuffix(f.Path, suffix) {
-			continue
-		}
-		index, err := env.Hub.Read(ctx, repo, sha, f.Path)
-		if err != nil {
-			return err
-		}
-		place, err := checkpoint.ParseIndex(index, ".safetensors")
-		if err != nil {
-			return fmt.Errorf("%s: %w", f.Path, err)
-		}
-		for _, shard := range slices.Sorted(maps.Values(place)) {
-			if !has(shard) {
-				return fmt.Errorf("%w: %s names %s, which is not there", checkpoint.ErrMissingShard, f.Path, shard)
-			}
+	place, err := checkpoint.ParseIndex(b, ".safetensors")
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Path, err)
+	}
+	for _, shard := range slices.Sorted(maps.Values(place)) {
+		if !slices.ContainsFunc(files, func(f hub.File) bool { return f.Path == shard }) {
+			return fmt.Errorf("%w: %s names %s, which is not there", checkpoint.ErrMissingShard, f.Path, shard)
 		}
 	}
 	return nil
@@ -176,6 +212,9 @@ func lockLocal(ctx context.Context, ref configs.ModelRef) (LockedModel, []checkp
 	}
 	m.count(tensors)
 	m.tied = c.TiedEmbeddings()
+	if config, err := c.Config(); err == nil {
+		m.attention = attentionOf(config)
+	}
 	return m, tensors, nil
 }
 
@@ -229,48 +268,6 @@ func (m LockedModel) String() string {
 }
 
 func short(sha string) string { return sha[:min(len(sha), 12)] }
-
-// lockDatasets finds the commits of the tasks' data sets.
-func lockDatasets(ctx context.Context, env *Env, r *configs.Recipe, pins *Pins) ([]LockedDataset, error) {
-	var out []LockedDataset
-	shas := map[string]string{}
-	for _, d := range r.Mergebot.Domains {
-		for _, name := range d.Tasks {
-			if slices.ContainsFunc(out, func(l LockedDataset) bool { return l.Task == name }) {
-				continue
-			}
-			t, err := task.Get(name)
-			if err == nil {
-				options := r.Mergebot.Evaluate.Tasks[name]
-				options.Split = cmp.Or(options.Split, r.Mergebot.Evaluate.Split)
-				t, err = t.With(options)
-			}
-			if err != nil {
-				return nil, refuse("%w", err)
-			}
-			switch chosen := r.Mergebot.Search != nil || len(r.Mergebot.Gates) > 0; {
-			case !chosen && t.Select == task.SelectAuto:
-				t.Select = task.SelectNone // nothing is chosen by rows: all may be reported
-			case chosen && r.Mergebot.Selection == configs.SelectionTest:
-				t.Select = task.SelectReported
-			}
-			revision, err := pins.revision("dataset", t.Dataset, t.Revision)
-			if err != nil {
-				return nil, err
-			}
-			at := t.Dataset + "@" + revision
-			if shas[at] == "" {
-				info, err := env.Hub.Info(ctx, hub.Repo{Type: hub.Dataset, ID: t.Dataset}, revision)
-				if err != nil {
-					return nil, fmt.Errorf("task %s: %w", name, err)
-				}
-				shas[at] = info.SHA
-			}
-			out = append(out, LockedDataset{Task: name, Repo: t.Dataset, Asked: t.Revision, SHA: shas[at], task: t, found: revision})
-		}
-	}
-	return out, nil
-}
 
 func (m LockedModel) hubFiles() []hub.File {
 	var out []hub.File

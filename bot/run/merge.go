@@ -256,14 +256,8 @@ func Merge(ctx context.Context, env *Env, r *configs.Recipe, dir string) (*Merge
 		p.x.note(ctx, stepMerge.Name, "merge searches nothing: ratios and coefficients are those in the recipe, else 1; use run to search them")
 	}
 	out, err := p.mergeOnly(ctx)
-	state := Succeeded
-	switch {
-	case ctx.Err() != nil:
-		state = Cancelled
-	case err != nil:
-		state = RunFailed
-	}
-	return out, errors.Join(err, p.x.journal.state(context.WithoutCancel(ctx), state, err))
+	_, err = p.x.journal.end(ctx, err, false)
+	return out, err
 }
 
 func (p *pipeline) mergeOnly(ctx context.Context) (*Merged, error) {

@@ -12,7 +12,7 @@ import (
 // kinds of CPU. nil pins nothing.
 type Pins struct {
 	commits    map[pin]string
-	treatments map[string]hub.ProvenanceTreated // by expert
+	treatments map[string]hub.ProvenanceTreated // by expert; nil: searches run
 }
 
 type pin struct{ kind, repo, revision string }
@@ -36,6 +36,30 @@ func ReadPins(path string) (*Pins, error) {
 	}
 	return pins, nil
 }
+
+// PinsOf takes the commits of a plan. Its searches still run: a plan does not know what they find.
+func PinsOf(p *Plan) *Pins {
+	pins := &Pins{commits: map[pin]string{}}
+	for _, m := range append(p.Lock.Models[:len(p.Lock.Models):len(p.Lock.Models)], deref(p.Lock.Base)...) {
+		if m.Repo != "" {
+			pins.commits[pin{"model", m.Repo, m.Asked}] = m.SHA
+		}
+	}
+	for _, d := range p.Lock.Datasets {
+		pins.commits[pin{"dataset", d.Repo, d.Asked}] = d.SHA
+	}
+	return pins
+}
+
+func deref[T any](p *T) []T {
+	if p == nil {
+		return nil
+	}
+	return []T{*p}
+}
+
+// treated says that the pins hold what searches found, too.
+func (p *Pins) treated() bool { return p != nil && p.treatments != nil }
 
 // revision is what to ask the Hub for: the pinned commit, else the revision as written.
 func (p *Pins) revision(kind, repo, asked string) (string, error) {

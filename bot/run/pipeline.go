@@ -26,6 +26,15 @@ type Options struct {
 	Publish bool   // to the recipe's repo, when all gates are met
 	Limit   int    // rows a task that are scored; 0: as the recipe says
 	Pins    *Pins  // of an earlier merge, to make it again
+	// Run is the id of a queued run, whose record and log go on; "" makes a new one. That no two processes execute one
+	// run is the caller's business.
+	Run string
+	// Plan is that of an earlier Resolve, whose commits are used. If what comes out has another id the error is ErrStale.
+	Plan *Plan
+	// PublishTo are the organisations that may be published to; nil: any.
+	PublishTo []string
+	// Fence is asked right before publishing: an error stops it.
+	Fence func(context.Context) error
 
 	model string // where the checkpoint goes; default: Out/model
 }
@@ -75,75 +84,137 @@ type pipeline struct {
 // now is the clock of durations; only reports and logs carry times, never a step's inputs.
 func now() time.Time { return time.Now() }
 
-// Execute takes a recipe through all steps. On an unmet gate the outcome is complete and the error is ErrGate.
+// Execute takes a recipe through all steps. On an unmet gate the outcome is complete and the error is ErrGate. Where a
+// queued run cannot even begin, its record says so. One that is suspended (see ErrSuspended) is queued again.
 func Execute(ctx context.Context, env *Env, r *configs.Recipe, o Options) (*Outcome, error) {
 	begin := now()
-	plan, err := Resolve(ctx, env, r, o.Pins)
+	var j *journal
+	if o.Run != "" {
+		var err error
+		if j, err = takeUp(ctx, env, o.Run); err != nil {
+			return nil, err
+		}
+	}
+	p, done, err := ready(ctx, env, r, o, j)
 	if err != nil {
+		if j != nil {
+			_, err = j.end(ctx, err, true)
+		}
 		return nil, err
 	}
-	if o.Out == "" {
-		o.Out = plan.Recipe.Name
-	}
-	if o.Out, err = filepath.Abs(o.Out); err != nil {
-		return nil, err
-	}
-	if o.Publish && r.Mergebot.Publish == nil {
-		return nil, refuse("--publish needs mergebot.publish.repo in %s", r.Path)
-	}
-	if o.Limit == 0 {
-		o.Limit = r.Mergebot.Evaluate.Limit
-	}
-	p := newPipeline(env, r, plan, o)
-	defer p.close()
-	if err := p.scorer.identify(ctx); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(o.Out, 0o755); err != nil {
-		return nil, fmt.Errorf("output folder: %w", err)
-	}
-	unlock, err := flock(filepath.Join(o.Out, ".mergebot.lock"))
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	if err := replaceable(p.modelDir()); err != nil { // before hours are spent
-		return nil, err
-	}
-	if err := sweep(o.Out, p.modelDir()); err != nil {
-		return nil, err
-	}
+	defer done()
 	if err := p.start(ctx, now().Sub(begin)); err != nil {
+		if j != nil {
+			_, err = j.end(ctx, err, true)
+		}
 		return nil, err
 	}
 	outcome, err := p.run(ctx)
-	state := Succeeded
-	switch {
-	case errors.Is(err, ErrGate):
-		state = Gated
-	case ctx.Err() != nil:
-		state = Cancelled
-	case err != nil:
-		state = RunFailed
-	}
-	if serr := p.x.journal.state(context.WithoutCancel(ctx), state, err); serr != nil && err == nil {
-		err = serr
-	}
+	state, err := p.x.journal.end(ctx, err, o.Run != "")
 	if outcome != nil {
 		outcome.State = state
 	}
 	return outcome, err
 }
 
-func newPipeline(env *Env, r *configs.Recipe, plan *Plan, o Options) *pipeline {
-	id := now().UTC().Format("20060102-150405.000") + "-" + plan.ID[:8]
-	observe := env.Observe
-	if observe == nil {
-		observe = func(Event) {}
+// takeUp opens the record of a queued run, or of one that a kill left running, and counts that it was begun.
+func takeUp(ctx context.Context, env *Env, id string) (*journal, error) {
+	r, ok, err := ReadRecord(ctx, env.Storage, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, fmt.Errorf("there is no run %s", id)
+	case r.State.Over():
+		return nil, fmt.Errorf("run %s is over: it is %s", id, r.State)
 	}
-	x := &execution{env: env, ledger: &Ledger{env.Storage}, journal: &journal{storage: env.Storage, observe: observe, process: os.Getpid(),
-		last:   map[string]time.Time{},
-		record: Record{ID: id, Plan: plan.ID, Recipe: plan.Recipe.Name, State: Planned, Started: now().UTC(), Out: o.Out}}}
+	j, err := reopen(ctx, env.Storage, r)
+	if err != nil {
+		return nil, err
+	}
+	j.shownBy(env)
+	if r.Begun > 0 {
+		if err := j.emit(ctx, Event{Phase: Note, Step: stepRun, Text: fmt.Sprintf("begun again, for the %d. time: finished steps are in the ledger", r.Begun+1)}); err != nil {
+			return nil, err
+		}
+	}
+	return j, j.write(ctx, func(r *Record) {
+		r.State, r.Error = Running, ""
+		r.Begun++
+		if r.Started.IsZero() {
+			r.Started = now().UTC()
+		}
+	})
+}
+
+// ready makes all that a run needs before its first step: the plan, the engine, the output folder, which is locked until
+// done is called.
+func ready(ctx context.Context, env *Env, r *configs.Recipe, o Options, j *journal) (*pipeline, func(), error) {
+	if o.Publish {
+		if r.Mergebot.Publish == nil {
+			return nil, nil, refuse("--publish needs mergebot.publish.repo in %s", r.Path)
+		}
+		if err := MayPublish(r, o.PublishTo); err != nil {
+			return nil, nil, err
+		}
+	}
+	plan, err := resolveLike(ctx, env, r, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.Out == "" {
+		o.Out = plan.Recipe.Name
+	}
+	if o.Out, err = filepath.Abs(o.Out); err != nil {
+		return nil, nil, err
+	}
+	if o.Limit == 0 {
+		o.Limit = r.Mergebot.Evaluate.Limit
+	}
+	p := newPipeline(env, r, plan, o) // opens nothing yet
+	if j != nil {
+		p.x.journal = j
+	}
+	if err := p.scorer.identify(ctx); err != nil {
+		return nil, nil, at(r.Locate("mergebot", "evaluate", "engine"), err)
+	}
+	if err := os.MkdirAll(o.Out, 0o755); err != nil {
+		return nil, nil, fmt.Errorf("output folder: %w", err)
+	}
+	unlock, err := flock(filepath.Join(o.Out, ".mergebot.lock"))
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := errors.Join(replaceable(p.modelDir()), sweep(o.Out, p.modelDir())); err != nil { // before hours are spent
+		unlock()
+		return nil, nil, err
+	}
+	return p, func() { unlock(); p.close() }, nil
+}
+
+// resolveLike resolves a recipe, at the commits of an earlier plan where there is one.
+func resolveLike(ctx context.Context, env *Env, r *configs.Recipe, o Options) (*Plan, error) {
+	pins := o.Pins
+	if o.Plan != nil {
+		if r.Hash() != o.Plan.Recipe.Hash {
+			return nil, fmt.Errorf("%w: the recipe was changed; plan again", ErrStale)
+		}
+		if pins == nil {
+			pins = PinsOf(o.Plan)
+		}
+	}
+	plan, err := Resolve(ctx, env, r, pins)
+	if err == nil && o.Plan != nil && plan.ID != o.Plan.ID {
+		err = fmt.Errorf("%w: %s; plan again", ErrStale, Diff(o.Plan, plan).words())
+	}
+	return plan, err
+}
+
+func newPipeline(env *Env, r *configs.Recipe, plan *Plan, o Options) *pipeline {
+	begun := now().UTC()
+	record := Record{ID: NewID(begun, plan.ID), Plan: plan.ID, Recipe: plan.Recipe.Name, State: Planned, Created: begun, Started: begun, Begun: 1,
+		Out: o.Out, Publish: o.Publish, Limit: o.Limit}
+	x := &execution{env: env, ledger: &Ledger{env.Storage}, journal: newJournal(env.Storage, record).shownBy(env)}
 	p := &pipeline{x: x, recipe: r, plan: plan, opts: o, methods: map[int]int{}, amplified: map[int]search.AmplifyResult{}}
 	p.scorer = &scorer{x: x, plan: plan, opts: r.Mergebot.Evaluate, sets: map[setKey]*task.Set{}, backend: env.engineFor(r)}
 	return p
@@ -159,11 +230,16 @@ func (p *pipeline) close() {
 // start opens the run's record and says what the plan found.
 func (p *pipeline) start(ctx context.Context, took time.Duration) error {
 	j := p.x.journal
-	if err := j.state(ctx, Running, nil); err != nil {
+	kept := p.opts.Run != "" && j.record.Plan == p.plan.ID // what was asked for stays as it was shown
+	if err := j.write(ctx, func(r *Record) {
+		r.State, r.Plan, r.Out = Running, p.plan.ID, p.opts.Out
+	}); err != nil {
 		return err
 	}
-	if err := p.x.env.Storage.Put(ctx, j.dir()+"plan.json", p.plan); err != nil {
-		return err
+	if !kept {
+		if err := keepPlan(ctx, p.x.env.Storage, j.record, p.plan); err != nil {
+			return err
+		}
 	}
 	for _, w := range p.plan.Warnings {
 		if err := p.x.note(ctx, stepResolve.Name, "warning: "+w); err != nil {
@@ -242,7 +318,7 @@ func (p *pipeline) dense(i int) (weighed, error) {
 func (p *pipeline) searchAll(ctx context.Context) error {
 	p.ratios = make([][]float64, len(p.models))
 	s := p.recipe.Mergebot.Search
-	if s != nil && p.opts.Pins != nil {
+	if s != nil && p.opts.Pins.treated() {
 		if err := p.x.note(ctx, stepSearch.Name, "ratios and coefficients are the lock's: nothing is searched"); err != nil {
 			return err
 		}

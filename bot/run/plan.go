@@ -61,15 +61,17 @@ type LockedModel struct {
 	SHA        string       `json:"sha,omitempty"`
 	Path       string       `json:"path,omitempty"` // of a local checkpoint
 	License    string       `json:"license,omitempty"`
-	Digest     string       `json:"digest"` // of all files that the merge reads
+	Lineage    []Ancestor   `json:"lineage,omitempty"` // what its card says it was made from, and so on up
+	Digest     string       `json:"digest"`            // of all files that the merge reads
 	Bytes      int64        `json:"bytes"`
 	Parameters int64        `json:"parameters,omitempty"`
 	Tensors    int          `json:"tensors,omitempty"`
 	Files      []LockedFile `json:"files"`
 
-	parent hub.ParentLicense
-	tied   bool   // the config ties lm_head to the embeddings
-	found  string // the revision that the commit was found by: as asked, or the pinned commit
+	parent    hub.ParentLicense
+	tied      bool // the config ties lm_head to the embeddings
+	attention attention
+	found     string // the revision that the commit was found by: as asked, or the pinned commit
 }
 
 // LockedFile is one file of a checkpoint. SHA256 is that of the content; small files that the Hub
@@ -89,13 +91,15 @@ type LockedDataset struct {
 	Repo  string `json:"repo"`
 	Asked string `json:"asked,omitempty"`
 	SHA   string `json:"sha"`
+	// Reported is how many rows the task is known to report; 0 where that shows only once they are here.
+	Reported int `json:"rows,omitempty"`
 
 	task  task.Task
 	found string // the revision that the commit was found by
 }
 
 // Rows is how many rows the task is known to report; 0 where that shows only once they are here.
-func (d LockedDataset) Rows() int { return d.task.Rows() }
+func (d LockedDataset) Rows() int { return d.Reported }
 
 // PlannedOutput is what the merge will write.
 type PlannedOutput struct {
@@ -113,8 +117,30 @@ type PlannedDownload struct {
 	DiskBytes int64 `json:"disk_bytes"` // missing + output
 	// EngineBytes is the memory that the embedded engine holds for the weights in fp32; 0 without tasks.
 	EngineBytes int64 `json:"engine_bytes"`
+	// VRAM is what vLLM needs on the GPU; nil for engines that compute on the CPU or elsewhere.
+	VRAM *PlannedVRAM `json:"vram,omitempty"`
 	// Seconds is a rough guess for measuring and merging on this machine's CPU at MergeRate; network and evaluation are not in it.
 	Seconds int64 `json:"merge_seconds_estimate"`
+	// Evaluation is what scoring takes; nil without tasks.
+	Evaluation *PlannedEvaluation `json:"evaluation,omitempty"`
+}
+
+// PlannedVRAM is the memory of the GPU that vLLM cannot do without. It takes more where there is more.
+type PlannedVRAM struct {
+	DType   string `json:"dtype"`
+	Weights int64  `json:"weights_bytes"`
+	// KV is for the keys and values of one sequence that fills the context; 0 where the config does not tell.
+	KV      int64 `json:"kv_bytes,omitempty"`
+	Context int64 `json:"context,omitempty"` // tokens
+}
+
+// PlannedEvaluation is what scoring base, experts and merged model takes, if none of it was ever done. The probes of a
+// search and the rows that gates are judged on are not in it.
+type PlannedEvaluation struct {
+	// Items is how many prompts are answered; 0 where that shows only once the data sets are here.
+	Items int64 `json:"items,omitempty"`
+	// Seconds goes by how long the engine took on machines like this one; 0 where it has not scored these tasks here yet.
+	Seconds int64 `json:"seconds_estimate,omitempty"`
 }
 
 // mergeRate is how many bytes of checkpoints a second the plan reckons with when it guesses a merge's time:
@@ -131,13 +157,23 @@ func (p *Plan) id() (string, error) {
 	for _, m := range p.Lock.Models {
 		models = append(models, model{m.Name, m.SHA, m.Digest})
 	}
+	type dataset struct { // without what is only to be shown
+		Task  string `json:"task"`
+		Repo  string `json:"repo"`
+		Asked string `json:"asked,omitempty"`
+		SHA   string `json:"sha"`
+	}
+	var datasets []dataset
+	for _, d := range p.Lock.Datasets {
+		datasets = append(datasets, dataset{d.Task, d.Repo, d.Asked, d.SHA})
+	}
 	return hashOf(struct {
 		Format   int
 		Recipe   string
 		Models   []model
-		Datasets []LockedDataset
+		Datasets []dataset
 		Engine   *engine.Info
-	}{1, p.Recipe.Hash, models, p.Lock.Datasets, p.Lock.Engine})
+	}{1, p.Recipe.Hash, models, datasets, p.Lock.Engine})
 }
 
 // indexOf finds the recipe's model that ref names.

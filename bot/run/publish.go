@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"mergebot/configs"
 	"mergebot/eval/report"
 	"mergebot/hub"
 )
@@ -36,6 +37,9 @@ func (p *pipeline) publish(ctx context.Context) error {
 	}
 	p.commit = c
 	p.published = &report.Published{Repo: target.Repo, URL: c.URL, Commit: c.OID, Private: private}
+	if err := p.x.journal.write(ctx, func(r *Record) { r.Result = p.published }); err != nil {
+		return err
+	}
 	phase := Finished
 	if c.Unchanged {
 		phase = Cached
@@ -46,6 +50,9 @@ func (p *pipeline) publish(ctx context.Context) error {
 
 func (p *pipeline) upload(ctx context.Context, repo hub.Repo, private bool) (*hub.Commit, error) {
 	env := p.x.env
+	if err := p.fence(ctx); err != nil {
+		return nil, err
+	}
 	url, err := env.Hub.CreateRepo(ctx, repo, private)
 	if err != nil {
 		return nil, err
@@ -74,8 +81,35 @@ func (p *pipeline) upload(ctx context.Context, repo hub.Repo, private bool) (*hu
 	}
 	stop := env.watchHub(repo, p.x.progress(stepPublish, repo.ID, "bytes"))
 	defer stop()
+	if err := p.fence(ctx); err != nil { // time has passed since
+		return nil, err
+	}
 	return env.Hub.Upload(ctx, repo, hub.Upload{Files: files, Delete: noLonger(files), Parent: head.SHA,
 		Message: "Merge by " + p.plan.Recipe.Method, Description: "mergebot " + Version() + ", plan " + p.plan.ID})
+}
+
+// fence asks whether this run may still publish.
+func (p *pipeline) fence(ctx context.Context) error {
+	if p.opts.Fence == nil {
+		return nil
+	}
+	return p.opts.Fence(ctx)
+}
+
+// MayPublish refuses a recipe that publishes to an organisation which is not one of those; nil allows any.
+func MayPublish(r *configs.Recipe, organisations []string) error {
+	if r.Mergebot.Publish == nil || organisations == nil {
+		return nil
+	}
+	org, _, named := strings.Cut(r.Mergebot.Publish.Repo, "/")
+	if named && slices.ContainsFunc(organisations, func(o string) bool { return strings.EqualFold(o, org) }) {
+		return nil
+	}
+	allowed := "it names none"
+	if len(organisations) > 0 {
+		allowed = "it allows " + strings.Join(organisations, ", ")
+	}
+	return at(r.Locate("mergebot", "publish", "repo"), refuse("publishing to %s is not allowed by the setting serve.publish_to: %s", r.Mergebot.Publish.Repo, allowed))
 }
 
 // PublishOptions say where a folder goes.

@@ -23,7 +23,7 @@ func (p *pipeline) report() report.Report {
 		Plan:   report.Plan{ID: p.plan.ID, Lock: p.locked(), Warnings: p.plan.Warnings},
 		Gates:  p.gates, Domains: p.domains(), Search: p.searched(), Measurements: p.deltas(), Steps: steps(p.x.journal.events()),
 		Files: p.files(), Reproduce: p.reproduce(), Environment: environment(p.x.env)}
-	if p.recipe.Mergebot.Search != nil && p.opts.Pins != nil {
+	if p.recipe.Mergebot.Search != nil && p.opts.Pins.treated() {
 		r.Notes = append(r.Notes, "Ratios and coefficients are those of the earlier merge that --lock names; nothing was searched.")
 	}
 	r.Notes = append(r.Notes, p.taskWarnings()...)
@@ -202,7 +202,7 @@ func gold(it task.Item) string {
 // searched tells how ratios and coefficients were found.
 func (p *pipeline) searched() *report.Search {
 	s := p.recipe.Mergebot.Search
-	if s == nil || p.opts.Pins != nil {
+	if s == nil || p.opts.Pins.treated() {
 		return nil
 	}
 	out := &report.Search{Limit: s.Limit, Seed: s.Seed, Source: p.judgedOn(s.Limit)}
@@ -354,7 +354,7 @@ func byForward(a, b string) int {
 // steps pairs the log's events into lines.
 func steps(events []Event) []report.Step {
 	var out []report.Step
-	for _, e := range events {
+	for k, e := range events {
 		switch e.Phase {
 		case Finished:
 			s := report.Step{Name: e.Step, Subject: e.Subject, Finished: e.Time, Seconds: e.Seconds}
@@ -364,6 +364,11 @@ func steps(events []Event) []report.Step {
 			}
 			out = append(out, s)
 		case Cached:
+			if slices.ContainsFunc(events[:k], func(o Event) bool {
+				return o.Phase == Finished && o.Step == e.Step && o.Subject == e.Subject && o.Key == e.Key
+			}) {
+				continue // done earlier in this very run
+			}
 			out = append(out, report.Step{Name: e.Step, Subject: e.Subject, Started: e.Time, Finished: e.Time, Seconds: 0, Cached: true})
 		}
 	}

@@ -3,16 +3,11 @@ package run
 import (
 	"context"
 	"fmt"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"mergebot/configs"
-	"mergebot/eval/engine"
-	"mergebot/hub"
 	"mergebot/merge"
 	"mergebot/merge/checkpoint"
 	"mergebot/merge/method"
@@ -20,59 +15,82 @@ import (
 
 // Resolve binds a recipe to commits and checks all that can be checked without weights: the commits,
 // the licences, and every tensor's name, shape and type, which it reads from the files' headers alone.
-// pins, where given, decide the commits. Problems of the recipe
-// wrap ErrRecipe; the Hub's are package hub's.
+// pins, where given, decide the commits. It looks at everything and reports all that it finds: see [Problems]. What is
+// wrong with the recipe itself wraps ErrRecipe; the Hub's errors are package hub's.
 func Resolve(ctx context.Context, env *Env, r *configs.Recipe, pins *Pins) (*Plan, error) {
 	if err := supported(r); err != nil {
 		return nil, err
 	}
 	p := &Plan{recipe: r, Recipe: PlannedRecipe{Name: recipeName(r), File: r.Path, Method: r.MergeMethod, Hash: r.Hash(), Text: string(r.Source)}}
-
-	refs := make([]configs.ModelRef, 0, len(r.Models)+1)
-	for _, m := range r.Models {
-		refs = append(refs, m.Model)
-	}
-	if !r.BaseModel.IsZero() {
-		refs = append(refs, r.BaseModel)
-	}
-	models := make([]LockedModel, len(refs))
-	tensors := make([][]checkpoint.Tensor, len(refs))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(4)
+	s := newResolver(env, r, pins)
+	s.descent = true
+	refs := r.References()
+	found := make([]*resolved, len(refs))
+	var jobs []func(context.Context) error
 	for i, ref := range refs {
-		g.Go(func() (err error) {
-			models[i], tensors[i], err = lockModel(gctx, env, ref, pins)
-			return err
+		jobs = append(jobs, func(ctx context.Context) error {
+			m, tensors, err := s.model(ctx, ref)
+			if err != nil {
+				return at(ref.Pos, err)
+			}
+			found[i] = &resolved{m, tensors}
+			return nil
 		})
 	}
+	var datasets error
 	if len(r.Mergebot.Domains) > 0 {
-		g.Go(func() (err error) {
-			p.Lock.Datasets, err = lockDatasets(gctx, env, r, pins)
-			return err
+		jobs = append(jobs, func(ctx context.Context) error {
+			p.Lock.Datasets, datasets = s.datasets(ctx, r)
+			return datasets
 		})
 		info := env.engineFor(r).planned()
 		p.Lock.Engine = &info
 	}
-	err := g.Wait()
-	if err != nil {
+	wrong := together(ctx, jobs...)
+	if datasets != nil { // several, each with its place
+		wrong = wrong[:len(refs)]
+		wrong = append(wrong, several(datasets)...)
+	}
+	models := modelsOf(r, refs, found)
+	wrong = append(wrong, p.checkTensors(models)...)
+	wrong = append(wrong, p.license(models)...)
+	if err := wrong.err(); err != nil {
 		return nil, err
 	}
-	p.Lock.Models = models[:len(r.Models)]
-	var baseTensors []checkpoint.Tensor
-	if !r.BaseModel.IsZero() {
-		p.Lock.Base, baseTensors = &models[len(models)-1], tensors[len(tensors)-1]
-	}
-	if err := p.checkTensors(baseTensors, tensors[:len(r.Models)]); err != nil {
+	if err := p.estimate(ctx, env); err != nil {
 		return nil, err
 	}
-	if err := p.license(); err != nil {
-		return nil, err
+	var err error
+	p.ID, err = p.id()
+	return p, err
+}
+
+// resolved is a model as it was found.
+type resolved struct {
+	LockedModel
+	tensors []checkpoint.Tensor // none of torch .bin files
+}
+
+// family is what a recipe merges; nil stands for what was not found.
+type family struct {
+	base   *resolved
+	models []*resolved // in the recipe's order
+}
+
+// modelsOf puts what was found in the recipe's order.
+func modelsOf(r *configs.Recipe, refs []configs.ModelRef, found []*resolved) family {
+	of := func(ref configs.ModelRef) *resolved {
+		i := slices.IndexFunc(refs, ref.Same)
+		if i < 0 {
+			return nil
+		}
+		return found[i]
 	}
-	p.estimate(env)
-	if p.ID, err = p.id(); err != nil {
-		return nil, err
+	f := family{base: of(r.BaseModel)}
+	for _, m := range r.Models {
+		f.models = append(f.models, of(m.Model))
 	}
-	return p, nil
+	return f
 }
 
 // recipeName is the recipe's own name, else its file's.
@@ -87,34 +105,100 @@ func recipeName(r *configs.Recipe) string {
 	return "merge"
 }
 
-// checkTensors compares names, shapes and types, and sizes the output.
-func (p *Plan) checkTensors(base []checkpoint.Tensor, models [][]checkpoint.Tensor) error {
-	for i, ts := range models {
-		if len(ts) == 0 {
-			p.Warnings = append(p.Warnings, fmt.Sprintf("%s holds torch .bin files: their tensors can only be checked once they are here", p.Lock.Models[i]))
+// checkTensors compares names, shapes and types, and sizes the output. It fills in the lock.
+func (p *Plan) checkTensors(f family) findings {
+	unread := func(m *resolved) {
+		if m != nil && len(m.tensors) == 0 {
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s holds torch .bin files: their tensors can only be checked once they are here", m))
 		}
 	}
-	if p.Lock.Base != nil && len(base) == 0 {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("%s holds torch .bin files: their tensors can only be checked once they are here", p.Lock.Base))
+	complete := p.recipe.BaseModel.IsZero() || f.base != nil
+	var tensors [][]checkpoint.Tensor
+	options := merge.CheckOptions{Note: func(text string) { p.Warnings = append(p.Warnings, text) }}
+	for _, m := range f.models {
+		unread(m)
+		if m == nil {
+			complete = false
+			continue
+		}
+		p.Lock.Models = append(p.Lock.Models, m.LockedModel)
+		tensors, options.Tied = append(tensors, m.tensors), append(options.Tied, m.tied)
 	}
-	if len(models) == 0 || slices.ContainsFunc(models, func(ts []checkpoint.Tensor) bool { return len(ts) == 0 }) || p.Lock.Base != nil && len(base) == 0 {
+	unread(f.base)
+	var base []checkpoint.Tensor
+	if f.base != nil {
+		p.Lock.Base, base, options.BaseTied = &f.base.LockedModel, f.base.tensors, f.base.tied
+	}
+	if !complete { // the rest can still be compared
+		return p.blame(f)
+	}
+	if len(tensors) == 0 || slices.ContainsFunc(tensors, func(ts []checkpoint.Tensor) bool { return len(ts) == 0 }) || p.Lock.Base != nil && len(base) == 0 {
 		return nil // nothing to compare yet
 	}
-	options := merge.CheckOptions{Note: func(text string) { p.Warnings = append(p.Warnings, text) }}
-	if p.Lock.Base != nil {
-		options.BaseTied = p.Lock.Base.tied
-	}
-	for _, m := range p.Lock.Models {
-		options.Tied = append(options.Tied, m.tied)
-	}
-	if err := merge.Check(p.recipe, base, models, options); err != nil {
-		return refuse("%w", err)
+	if err := merge.Check(p.recipe, base, tensors, options); err != nil {
+		if wrong := p.blame(f); len(wrong) > 0 {
+			return wrong
+		}
+		return findings{at(p.recipe.Locate("models"), refuse("%w", err))}
 	}
 	like := base
 	if len(like) == 0 {
-		like = models[0]
+		like = tensors[0]
 	}
-	return p.size(like)
+	return findings{at(p.recipe.Locate("dtype"), p.size(like))}
+}
+
+// blame finds the models whose tensors do not fit, by comparing one after another with the base, or with the first
+// model where there is no base.
+func (p *Plan) blame(f family) findings {
+	r := p.recipe
+	var first []configs.Model
+	like, mark := f.base, r.BaseModel
+	if r.BaseModel.IsZero() {
+		like, mark, first = f.models[0], r.Models[0].Model, r.Models[:1]
+	}
+	if like == nil || len(like.tensors) == 0 {
+		return nil
+	}
+	var out findings
+	said := map[string]bool{}
+	compare := func(ref configs.ModelRef, m *resolved) {
+		only := *r
+		only.Models = append(slices.Clone(first), configs.Model{Model: ref})
+		var base []checkpoint.Tensor
+		tensors := [][]checkpoint.Tensor{m.tensors}
+		o := merge.CheckOptions{Tied: []bool{m.tied}}
+		if len(first) > 0 {
+			tensors, o.Tied = [][]checkpoint.Tensor{like.tensors, m.tensors}, []bool{like.tied, m.tied}
+		} else {
+			base, o.BaseTied = like.tensors, like.tied
+		}
+		for _, err := range several(merge.Check(&only, base, tensors, o)) {
+			if !said[err.Error()] {
+				said[err.Error()] = true
+				out = append(out, at(ref.Pos, refuse("%w", err)))
+			}
+		}
+	}
+	// What is wrong with the mark itself shows when it is compared with itself.
+	compare(mark, like)
+	for i, m := range f.models {
+		if m != nil && m != like && len(m.tensors) > 0 {
+			compare(r.Models[i].Model, m)
+		}
+	}
+	return out
+}
+
+// several takes errors that were joined apart.
+func several(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
 }
 
 // size says how large the output will be.
@@ -140,70 +224,23 @@ func (p *Plan) size(like []checkpoint.Tensor) error {
 	return nil
 }
 
-// license combines the parents' licences with the one the recipe publishes under.
-func (p *Plan) license() error {
-	var parents []hub.ParentLicense
-	if p.Lock.Base != nil && p.Lock.Base.Repo != "" {
-		parents = append(parents, p.Lock.Base.parent)
-	}
-	for _, m := range p.Lock.Models {
-		if m.Repo != "" {
-			parents = append(parents, m.parent)
-		}
-	}
-	chosen := ""
-	if pub := p.recipe.Mergebot.Publish; pub != nil {
-		chosen = pub.License
-	}
-	l, warnings, err := hub.CombineLicenses(hub.License{ID: chosen}, parents)
-	if err != nil {
-		return refuse("%w", err)
-	}
-	p.License = l
-	p.Warnings = append(p.Warnings, warnings...)
-	return nil
-}
-
-// parentLicense is what a model's card says of its licence.
-func parentLicense(i *hub.Info) hub.ParentLicense {
-	text := func(key string) string { s, _ := i.CardData[key].(string); return s }
-	return hub.ParentLicense{Repo: i.ID, ID: i.License, Name: text("license_name"), Link: text("license_link")}
-}
-
-// estimate says what the run will need.
-func (p *Plan) estimate(env *Env) {
-	all := slices.Clone(p.Lock.Models)
-	if p.Lock.Base != nil && !slices.ContainsFunc(all, func(m LockedModel) bool { return m.Digest == p.Lock.Base.Digest }) {
-		all = append(all, *p.Lock.Base)
-	}
-	for _, m := range all {
-		p.Download.Bytes += m.Bytes
-		if m.Repo != "" {
-			p.Download.Missing += env.Hub.Missing(hub.Repo{Type: hub.Model, ID: m.Repo}, m.hubFiles())
-		}
-	}
-	p.Output.Shards = int(math.Ceil(float64(p.Output.Bytes) / float64(env.ShardSize)))
-	p.Download.DiskBytes = p.Download.Missing + p.Output.Bytes
-	if p.Lock.Engine != nil && p.Lock.Engine.Engine == engine.Pinned().Engine {
-		p.Download.EngineBytes = 4 * p.Output.Parameters
-	}
-	p.Download.Seconds = int64(float64(2*p.Download.Bytes)/mergeRate) + 1
-}
-
 // supported refuses what recipes may say but this program does not do yet.
 func supported(r *configs.Recipe) error {
+	no := func(key, format string, args ...any) error {
+		return at(r.Locate(key), refuse("%s: "+format, append([]any{r.Path}, args...)...))
+	}
 	switch {
 	case len(r.Slices) > 0:
-		return refuse("%s: slices are not built in; list whole models under models:", r.Path)
+		return no("slices", "slices are not built in; list whole models under models:")
 	case r.TokenizerSource != "" && r.TokenizerSource != "base":
-		return refuse("%s: tokenizer_source %q is not built in; leave it out or say base", r.Path, r.TokenizerSource)
+		return no("tokenizer_source", "tokenizer_source %q is not built in; leave it out or say base", r.TokenizerSource)
 	case r.Tokenizer != nil:
-		return refuse("%s: the tokenizer section is not built in; the base's tokenizer is used", r.Path)
+		return no("tokenizer", "the tokenizer section is not built in; the base's tokenizer is used")
 	case r.ChatTemplate != "":
-		return refuse("%s: chat_template is not built in; the base's template is used", r.Path)
+		return no("chat_template", "chat_template is not built in; the base's template is used")
 	}
 	if _, err := method.Get(r.MergeMethod); err != nil {
-		return refuse("%s: %w", r.Path, err)
+		return no("merge_method", "%w", err)
 	}
 	return nil
 }

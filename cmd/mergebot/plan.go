@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"text/tabwriter"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -50,6 +51,9 @@ func (a *app) printPlan(p *run.Plan) error {
 			name, sha = m.Path, m.Digest
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", role, name, sha[:12], or(m.License, "-"), humanize.IBytes(uint64(m.Bytes)))
+		for _, from := range m.Lineage {
+			fmt.Fprintf(t, "  of\t%s\t\t%s\t\n", from.Repo, or(from.License, or(from.Unread, "-")))
+		}
 	}
 	if p.Lock.Base != nil {
 		row("base", p.Lock.Base)
@@ -74,11 +78,33 @@ func (a *app) printPlan(p *run.Plan) error {
 	if p.Download.EngineBytes > 0 {
 		fmt.Fprintf(a.out, "memory   %s for the embedded engine\n", humanize.IBytes(uint64(p.Download.EngineBytes)))
 	}
+	if v := p.Download.VRAM; v != nil {
+		fmt.Fprintf(a.out, "vram     %s for the weights in %s", humanize.IBytes(uint64(v.Weights)), v.DType)
+		if v.KV > 0 {
+			fmt.Fprintf(a.out, ", %s of keys and values for each sequence of %s tokens", humanize.IBytes(uint64(v.KV)), humanize.Comma(v.Context))
+		}
+		fmt.Fprintln(a.out)
+	}
 	fmt.Fprintf(a.out, "time     about %d s to measure and merge here; network and evaluation come on top\n", p.Download.Seconds)
+	if e := p.Download.Evaluation; e != nil {
+		fmt.Fprintln(a.out, "        ", evaluationWords(e))
+	}
 	for _, m := range p.Warnings {
 		fmt.Fprintln(a.out, "warning:", m)
 	}
 	return nil
+}
+
+// evaluationWords says what scoring takes, as far as it is known.
+func evaluationWords(e *run.PlannedEvaluation) string {
+	prompts := "the prompts are counted once the data sets are here"
+	if e.Items > 0 {
+		prompts = humanize.Comma(e.Items) + " prompts"
+	}
+	if e.Seconds == 0 {
+		return "not known for scoring (" + prompts + "): this engine has not scored these tasks on a machine like this yet"
+	}
+	return fmt.Sprintf("about %s to score (%s); searches and gates come on top", time.Duration(e.Seconds)*time.Second, prompts)
 }
 
 func or(s, otherwise string) string {
