@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"path"
 	"regexp"
+	"strings"
 	"time"
 
 	"mergebot/bot/forge"
@@ -22,6 +23,8 @@ type State struct {
 	PlannedHead string    `json:"planned_head,omitempty"`
 	PlannedBase string    `json:"planned_base,omitempty"`
 	PlannedAt   time.Time `json:"planned_at,omitzero"`
+	// Outages is how often in a row a plan was kept from being made.
+	Outages int `json:"outages,omitempty"`
 	Plans       []Plan    `json:"plans,omitempty"` // in the order of paths
 	// Past are earlier plans, the newest first; few of them.
 	Past []Past `json:"past,omitempty"`
@@ -29,19 +32,29 @@ type State struct {
 	Trusted string `json:"trusted,omitempty"`
 	// Commands that were given, in order.
 	Commands []Command `json:"commands,omitempty"`
+	// Seen is when the newest comment that was read was written.
+	Seen time.Time `json:"seen,omitzero"`
 	// Runs of this change, oldest first.
 	Runs []string `json:"runs,omitempty"`
+	// Locked are the target repositories that it has taken.
+	Locked []string `json:"locked,omitempty"`
 	// Problem is why the change could not be planned at all; "" if it could.
 	Problem string `json:"problem,omitempty"`
 	// Told is what has been told to the forge, so that nothing is told twice.
 	Told Told `json:"told,omitzero"`
+	// Ended is when it was first seen to be closed or merged.
+	Ended time.Time `json:"ended,omitzero"`
+	// Final says that the change is closed or merged, its runs are over, and all has been told.
+	Final bool `json:"final,omitempty"`
 }
 
 // Plan is the plan of one recipe of a change.
 type Plan struct {
 	Path    string `json:"path"`
 	Name    string `json:"name,omitempty"`
+	Blob    string `json:"blob,omitempty"`
 	Removed bool   `json:"removed,omitempty"` // the change takes the recipe away
+	Target  string `json:"target,omitempty"`  // mergebot.publish.repo
 	// ID is what a command names: the beginning of the plan's own id and a hash of change, head and base. "" when the
 	// recipe cannot be planned.
 	ID   string    `json:"id,omitempty"`
@@ -50,6 +63,8 @@ type Plan struct {
 	Difference *run.Difference `json:"difference,omitempty"`
 	// Problems of the recipe, or of what it names, in the order of the file.
 	Problems []configs.Error `json:"problems,omitempty"`
+	// Text of the recipe, where there are Problems: they are shown on its lines.
+	Text string `json:"text,omitempty"`
 	// Outage is why no plan could be made although the recipe may be right: the Hub could not be reached. It is tried again.
 	Outage  string  `json:"outage,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
@@ -92,9 +107,8 @@ type Check struct {
 // Main is what the bot knows of the default branch.
 type Main struct {
 	Branch  string   `json:"branch"`
-	Head    string   `json:"head"`          // that Recipes are of, and whose runs have been asked for
-	Recipes []Recipe `json:"recipes"`       // in the order of paths
-	Told    Told     `json:"told,omitzero"` // checks of commits
+	Head    string   `json:"head"`    // that Recipes are of, and whose runs have been asked for
+	Recipes []Recipe `json:"recipes"` // in the order of paths
 }
 
 // Recipe is a recipe on the default branch.
@@ -107,15 +121,28 @@ type Recipe struct {
 	Target   string          `json:"target,omitempty"` // mergebot.publish.repo
 	Schedule string          `json:"schedule,omitempty"`
 	Problems []configs.Error `json:"problems,omitempty"`
-	// Run is the newest run of it, of kind publish or schedule; "" when there is none.
-	Run string `json:"run,omitempty"`
+	// Run is the newest run of it, of kind publish or schedule; "" when there is none. Previous is the one before.
+	Run      string `json:"run,omitempty"`
+	Previous string `json:"previous,omitempty"`
+	// Wanted is a run that is decided on and not queued yet: it is planned first. "" when there is none.
+	Wanted Wanted `json:"wanted,omitzero"`
 	// Change that brought it, where one is known.
 	Change string `json:"change,omitempty"`
 	// Ticked is when its schedule was last looked at; Note what came of it, in a sentence.
 	Ticked time.Time `json:"ticked,omitzero"`
 	Note   string    `json:"note,omitempty"`
-	// Issue is the address of the issue that the last scheduled run opened.
-	Issue string `json:"issue,omitempty"`
+	// Compared is the scheduled run that was last compared with the one before; Issue the address of the issue that
+	// was opened because it differs.
+	Compared string `json:"compared,omitempty"`
+	Issue    string `json:"issue,omitempty"`
+	// Told is the check of its commit that the forge has been told of.
+	Told Told `json:"told,omitzero"`
+}
+
+// Wanted is a run that is decided on.
+type Wanted struct {
+	Run  string   `json:"run"` // its id
+	Kind run.Kind `json:"kind"`
 }
 
 var plain = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$`)
@@ -147,18 +174,34 @@ func Write(ctx context.Context, s *run.Storage, c *State) error {
 	return s.Put(ctx, folder+Key(c.ID)+".json", c)
 }
 
-// List reads all changes, in the order of their keys.
-func List(ctx context.Context, s *run.Storage) ([]*State, error) {
-	names, err := s.List(ctx, folder)
+// Keys lists the keys of all changes.
+func Keys(ctx context.Context, s *run.Storage) ([]string, error) {
+	names, err := s.Children(ctx, folder)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]*State, 0, len(names))
+	var keys []string
 	for _, name := range names {
-		c := new(State)
-		if ok, err := s.Get(ctx, name, c); err != nil {
+		if key, ok := strings.CutSuffix(name, ".json"); ok {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
+}
+
+// List reads all changes, in the order of their keys.
+func List(ctx context.Context, s *run.Storage) ([]*State, error) {
+	keys, err := Keys(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*State, 0, len(keys))
+	for _, key := range keys {
+		c, ok, err := Read(ctx, s, key)
+		if err != nil {
 			return nil, err
-		} else if ok {
+		}
+		if ok {
 			out = append(out, c)
 		}
 	}

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,16 +15,16 @@ import (
 func Markdown(w io.Writer, r Report) error {
 	m := &markdown{}
 	if s := r.selection(); s != "" {
-		m.line("**⚠ %s**", plain(s))
+		m.line("**⚠ %s**", Escape(s))
 		m.gap()
 	}
-	m.line("## %s", plain(r.title()))
+	m.line("## %s", Escape(r.title()))
 	m.gap()
 	for i, s := range headline(r) {
 		if i == 0 {
-			m.line("**%s**", plain(s))
+			m.line("**%s**", Escape(s))
 		} else {
-			m.line("%s", plain(s))
+			m.line("%s", Escape(s))
 		}
 		m.gap()
 	}
@@ -44,6 +45,52 @@ func Markdown(w io.Writer, r Report) error {
 	}
 	return nil
 }
+
+// Pieces are parts of a report in Markdown, for a page that says more than the report: a comment on a pull request.
+// Each is whole in itself and safe where [Markdown] is; "" where the report has nothing to say.
+type Pieces struct {
+	Warning  string // of a run tuned on what it reports
+	Headline string // what came of it, in sentences
+	Scores   string // a table
+	Gates    string // a list
+	Cautions []string
+}
+
+// MarkdownPieces takes a report apart.
+func MarkdownPieces(r Report) Pieces {
+	p := Pieces{Warning: Escape(r.selection()), Headline: Escape(strings.Join(headline(r), " "))}
+	var scores, gates markdown
+	scores.scores(r)
+	gates.gates(r)
+	p.Scores, p.Gates = scores.String(), gates.String()
+	for _, c := range cautions(r) {
+		p.Cautions = append(p.Cautions, Escape(c))
+	}
+	return p
+}
+
+// PairedMarkdown is a comparison's table of tasks in Markdown; A and B are called by the given names.
+func PairedMarkdown(p Paired, a, b string) string {
+	var m markdown
+	m.head("Task", ">n", ">"+Escape(capital(a))+", %", ">"+Escape(capital(b))+", %", ">Difference, points", ">Gained", ">Lost", "In words")
+	for _, t := range p.Tasks {
+		m.row(Escape(t.Name), fmt.Sprint(t.N), percent(t.A), percent(t.B), signed(t.Difference.Value)+" ("+signedRange(t.Difference)+")",
+			fmt.Sprint(len(t.Gained)), fmt.Sprint(len(t.Lost)), Escape(t.Words))
+	}
+	return m.String()
+}
+
+// Visible drops what a terminal or a page would obey rather than show: controls, and marks of writing direction.
+func Visible(s string) string { return visible(s) }
+
+// Size is a number of bytes in decimal units: "12.2 MB".
+func Size(bytes int64) string { return size(bytes) }
+
+// Duration is a time in seconds as it is read: "2 min 05 s".
+func Duration(s float64) string { return seconds(s) }
+
+// Points is a difference of fractions in percentage points, signed: "−1.5".
+func Points(f float64) string { return signed(f) }
 
 type markdown struct{ strings.Builder }
 
@@ -87,7 +134,7 @@ func (m *markdown) scores(r Report) {
 			m.task(t, roles, ratios)
 		}
 		if d.Ratio != nil {
-			cells := []string{"**" + plain(d.Name) + "**", ""}
+			cells := []string{"**" + Escape(d.Name) + "**", ""}
 			cells = append(cells, make([]string, len(roles))...)
 			m.row(append(cells, "**"+bracketed(d.Ratio)+"**", "**"+d.Ratio.comparison()+"**")...)
 		}
@@ -100,7 +147,7 @@ func (m *markdown) task(t Task, roles []Role, ratios bool) {
 	if len(t.Scores) > 0 {
 		n = fmt.Sprint(t.Scores[0].N)
 	}
-	cells := []string{plain(t.Name), n}
+	cells := []string{Escape(t.Name), n}
 	for _, role := range roles {
 		score, deviation := undefined, undefined
 		if s, ok := t.Score(role); ok {
@@ -112,7 +159,7 @@ func (m *markdown) task(t Task, roles []Role, ratios bool) {
 		}
 	}
 	if ratios {
-		cells = append(cells, bracketed(t.Ratio), plain(t.verdict()))
+		cells = append(cells, bracketed(t.Ratio), Escape(t.verdict()))
 	}
 	m.row(cells...)
 }
@@ -130,7 +177,7 @@ func (m *markdown) gates(r Report) {
 		if !g.Passed {
 			met = "✗ not met"
 		}
-		m.line("- **%s**: %s, %s", met, plain(g.text()), plain(g.reached()))
+		m.line("- **%s**: %s, %s", met, Escape(g.text()), Escape(g.reached()))
 	}
 	if len(r.Gates) > 0 {
 		m.gap()
@@ -145,7 +192,7 @@ func (m *markdown) cautions(r Report) {
 	m.line("### Read with care")
 	m.gap()
 	for _, c := range all {
-		m.line("- %s", plain(c))
+		m.line("- %s", Escape(c))
 	}
 	m.gap()
 }
@@ -154,15 +201,15 @@ func (m *markdown) comparison(c Comparison) {
 	if len(c.Rows) == 0 {
 		return
 	}
-	m.line("### %s", plain(c.Caption))
+	m.line("### %s", Escape(c.Caption))
 	m.gap()
 	names := []string{"Method"}
 	for _, cell := range c.Rows[0].Cells {
-		names = append(names, ">"+plain(capital(cell.Domain))+", %")
+		names = append(names, ">"+Escape(capital(cell.Domain))+", %")
 	}
 	m.head(names...)
 	for _, row := range c.Rows {
-		cells := []string{plain(row.Method)}
+		cells := []string{Escape(row.Method)}
 		if row.Selection != "" {
 			cells[0] += " **(tuned on the reported items)**"
 		}
@@ -185,13 +232,13 @@ func (m *markdown) search(r Report) {
 	m.line("### Search")
 	m.gap()
 	for _, a := range r.Search.Experts {
-		m.line("- %s: %s, %s", plain(a.name()), plain(a.text()), plural(len(a.Probes), "probe", "probes"))
+		m.line("- %s: %s, %s", Escape(a.name()), Escape(a.text()), plural(len(a.Probes), "probe", "probes"))
 	}
 	if c := r.Search.Coefficient; c != nil {
-		m.line("- %s, %s", plain(c.text()), plural(len(c.Probes), "probe", "probes"))
+		m.line("- %s, %s", Escape(c.text()), plural(len(c.Probes), "probe", "probes"))
 	}
 	if r.Search.Source != "" {
-		m.line("- judged on %s", plain(r.Search.Source))
+		m.line("- judged on %s", Escape(r.Search.Source))
 	}
 	m.gap()
 }
@@ -209,7 +256,7 @@ func (m *markdown) pruning(r Report) {
 		if any {
 			rates = percentRange(low, high)
 		}
-		m.row(code(e.Expert), plain(e.Pruning), percent(e.Density), rates, small(e.Delta.RMS), small(e.Delta.MeanAbs))
+		m.row(Code(e.Expert), Escape(e.Pruning), percent(e.Density), rates, small(e.Delta.RMS), small(e.Delta.MeanAbs))
 	}
 	m.gap()
 }
@@ -238,7 +285,7 @@ func (m *markdown) steps(r Report) {
 		if g.Bytes > 0 {
 			bytes = size(g.Bytes)
 		}
-		m.row(plain(g.Name), fmt.Sprint(g.Steps), fmt.Sprint(g.Cached), plain(seconds(g.Seconds)), bytes)
+		m.row(Escape(g.Name), fmt.Sprint(g.Steps), fmt.Sprint(g.Cached), Escape(seconds(g.Seconds)), bytes)
 	}
 	m.gap()
 }
@@ -247,7 +294,7 @@ func (m *markdown) provenance(r Report) {
 	m.line("<details><summary>Provenance</summary>")
 	m.gap()
 	if r.Plan.ID != "" {
-		m.line("Plan %s, mergebot %s", code(r.Plan.ID), plain(r.Tool.Version))
+		m.line("Plan %s, mergebot %s", Code(r.Plan.ID), Escape(r.Tool.Version))
 		m.gap()
 	}
 	if len(r.Plan.Lock) > 0 {
@@ -255,23 +302,23 @@ func (m *markdown) provenance(r Report) {
 		for _, l := range r.Plan.Lock {
 			license := "not stated"
 			if l.License != "" {
-				license = plain(l.License)
+				license = Escape(l.License)
 			}
-			m.row(code(l.Repo), plain(strings.TrimSpace(l.Kind+" "+l.Role)), code(l.SHA), license, size(l.Bytes))
+			m.row(Code(l.Repo), Escape(strings.TrimSpace(l.Kind+" "+l.Role)), Code(l.SHA), license, size(l.Bytes))
 		}
 		m.gap()
 	}
 	if len(r.Files) > 0 {
 		m.head("File written", ">Bytes", "SHA-256")
 		for _, f := range r.Files {
-			m.row(code(f.Path), fmt.Sprint(f.Size), code(f.SHA256))
+			m.row(Code(f.Path), fmt.Sprint(f.Size), Code(f.SHA256))
 		}
 		m.gap()
 	}
 	if r.Recipe.YAML != "" {
-		m.line("Recipe, SHA-256 %s:", code(r.Recipe.SHA256))
+		m.line("Recipe, SHA-256 %s:", Code(r.Recipe.SHA256))
 		m.gap()
-		m.WriteString(fenced("yaml", r.Recipe.YAML))
+		m.WriteString(Fenced("yaml", r.Recipe.YAML))
 		m.gap()
 	}
 	m.line("</details>")
@@ -284,17 +331,17 @@ func (m *markdown) reproduce(r Report) {
 	}
 	m.line("### How to reproduce")
 	m.gap()
-	m.WriteString(fenced("sh", strings.Join(r.Reproduce, "\n")))
+	m.WriteString(Fenced("sh", strings.Join(r.Reproduce, "\n")))
 	m.gap()
 }
 
 // zeroWidth is put after a character that would start a mention, a reference or a link.
 const zeroWidth = "\u200b"
 
-// plain makes a text of unknown origin safe inside a line or a table cell. Markdown's own
-// characters are escaped; what GitHub looks for after rendering (@name, #12, GH-12, ://, www.)
-// is broken by a space of no width, since escapes are gone by then.
-func plain(s string) string {
+// Escape makes a text of unknown origin safe inside a line or a table cell. Markdown's own
+// characters are escaped; what GitHub looks for after rendering (@name, #12, GH-12, commits'
+// hashes, :emoji:, ://, www.) is broken by a space of no width, since escapes are gone by then.
+func Escape(s string) string {
 	s = strings.Join(strings.Fields(visible(s)), " ")
 	var b strings.Builder
 	if digits := len(s) - len(strings.TrimLeft(s, "0123456789")); listMark(s[digits:]) {
@@ -316,7 +363,11 @@ func plain(s string) string {
 		}
 		before = r
 	}
-	return autolinks.Replace(b.String())
+	out := b.String()
+	for range 2 { // one match may end where the next begins
+		out = references.ReplaceAllStringFunc(out, func(m string) string { return m[:1] + zeroWidth + m[1:] })
+	}
+	return hashes.ReplaceAllStringFunc(out, func(m string) string { return sixes.ReplaceAllString(m, "$0"+zeroWidth) })
 }
 
 // listMark says whether a text, after leading digits, would begin a list or underline a heading.
@@ -326,12 +377,19 @@ func listMark(s string) bool {
 
 func wordy(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
-var autolinks = strings.NewReplacer("://", ":"+zeroWidth+"//", "www.", "www"+zeroWidth+".", "WWW.", "WWW"+zeroWidth+".",
-	"GH-", "GH"+zeroWidth+"-", "gh-", "gh"+zeroWidth+"-")
+// references are what GitHub acts on after rendering; none of it works with a space after its first character. The colon
+// that ends an :emoji: may come after the text.
+var references = regexp.MustCompile(`(?i)://|\bwww\.|\bgh-|:[a-z0-9_+\\-]`)
 
-// code is a code span around a text of unknown origin, also inside a table cell, where even code
+// hashes may be commits: GitHub links those of seven digits and more.
+var (
+	hashes = regexp.MustCompile(`(?i)\b[0-9a-f]{7,}\b`)
+	sixes  = regexp.MustCompile(`.{6}`)
+)
+
+// Code is a code span around a text of unknown origin, also inside a table cell, where even code
 // must not hold a bare pipe. "" stays empty.
-func code(s string) string {
+func Code(s string) string {
 	s = strings.Join(strings.Fields(visible(s)), " ")
 	if s == "" {
 		return ""
@@ -345,8 +403,8 @@ func code(s string) string {
 	return fence + pad + strings.ReplaceAll(s, "|", `\|`) + pad + fence
 }
 
-// fenced is a code block whose fence is longer than any run of backticks within.
-func fenced(language, s string) string {
+// Fenced is a code block whose fence is longer than any run of backticks within.
+func Fenced(language, s string) string {
 	fence := strings.Repeat("`", max(3, longestRun(s)+1))
 	return fence + language + "\n" + strings.TrimRight(visible(s), "\n") + "\n" + fence + "\n"
 }
