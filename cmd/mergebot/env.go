@@ -21,23 +21,31 @@ func (a *app) environment(cmd *cobra.Command, w *watcher) (*run.Env, func() erro
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
-	dev, err := device(s.Device)
-	if err != nil {
-		return nil, nil, err
-	}
 	storage, err := run.OpenStorage(s.Storage)
 	if err != nil {
 		return nil, nil, err
 	}
-	env := &run.Env{Storage: storage, Device: dev, ShardSize: s.ShardSize, Observe: w.observe,
-		Engines: engines(s, w.note)}
-	env.Hub, err = hub.New(hub.Options{Endpoint: s.Hub.Endpoint, Cache: s.Hub.Cache, Workers: s.Hub.Workers,
-		UserAgent: "mergebot/" + run.Version(), Progress: env.HubProgress, Warn: func(m string) { w.note(m) }})
+	env, err := environmentOf(s, storage, false, w.observe, w.note)
 	if err != nil {
 		storage.Close()
-		return nil, nil, usageError{err}
+		return nil, nil, err
 	}
 	return env, storage.Close, nil
+}
+
+// environmentOf is what runs stand on by these settings, over a storage; anonymous: without a token of the Hub.
+func environmentOf(s *configs.Settings, storage *run.Storage, anonymous bool, observe func(run.Event), note func(string)) (*run.Env, error) {
+	dev, err := device(s.Device)
+	if err != nil {
+		return nil, err
+	}
+	env := &run.Env{Storage: storage, Device: dev, ShardSize: s.ShardSize, Observe: observe, Engines: engines(s, note)}
+	env.Hub, err = hub.New(hub.Options{Endpoint: s.Hub.Endpoint, Cache: s.Hub.Cache, Workers: s.Hub.Workers, Anonymous: anonymous,
+		UserAgent: "mergebot/" + run.Version(), Progress: env.HubProgress, Warn: func(m string) { note(m) }})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return env, nil
 }
 
 // engines is what may generate text here.

@@ -145,7 +145,7 @@ amplifies the experts' deltas (DPPA), merges, evaluates, and writes a card and a
 	f.StringVar(&a.settings, "settings", "", "settings file (see configs/bot.example.yaml)")
 	configs.AddFlags(f)
 	root.AddCommand(a.runCommand(), a.planCommand(), a.validateCommand(), a.mergeCommand(), a.evalCommand(), a.scoreCommand(), a.compareCommand(),
-		a.inspectCommand(), a.publishCommand(), a.hubCommand(), a.engineCommand(), a.doctorCommand(), a.demoCommand(),
+		a.inspectCommand(), a.publishCommand(), a.serveCommand(), a.hubCommand(), a.engineCommand(), a.doctorCommand(), a.demoCommand(),
 		a.schemaCommand(), engineChildCommand(), exitCodesTopic())
 	group(root)
 	a.mark(root)
