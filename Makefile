@@ -6,6 +6,7 @@ ENGINE    ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mergebot/engine
 DEMO_OUT  ?= demo
 PEERS     ?= $(CURDIR)/.venv-peers-light
 HEAVY     ?= $(CURDIR)/.venv-peers
+GITHUB    ?= $(CURDIR)/.github-emulator
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 DEPGUARD    := github.com/OpenPeeDeeP/depguard/v2/cmd/depguard@v2.3.0
@@ -13,7 +14,7 @@ ACTIONLINT  := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo demo-full engine peers-light test test-race test-peers lint bench bench-engines memory generate clean help
+.PHONY: build demo demo-full engine peers-light github-emulator test test-race test-peers lint bench bench-engines memory generate clean help
 
 build: ## build bin/mergebot
 	$(GO) build -trimpath -o $(BIN) ./cmd/mergebot
@@ -30,8 +31,12 @@ engine: build ## install the embedded inference library
 peers-light: ## the Hub's own Python and npm clients, for the tests
 	hub/peertest/setup.sh $(PEERS)
 
-test: lint engine peers-light test-race ## lint, then every test, with the light peers
+github-emulator: ## a GitHub for the tests, by npm
+	bot/github/githubtest/setup.sh $(GITHUB)
+
+test: lint engine peers-light github-emulator test-race ## lint, then every test, with the light peers
 	MERGEBOT_REQUIRE_CHROMIUM=$$(eval/report/setup-chromium.sh && echo 1) \
+	MERGEBOT_REQUIRE_GITHUB=1 MERGEBOT_GITHUB_EMULATOR=$(GITHUB) \
 	MERGEBOT_REQUIRE_ENGINE=1 MERGEBOT_PEERS=$(PEERS) MERGEBOT_PYTHON=$(PEERS)/venv/bin/python $(GO) test -timeout 20m ./... ./testdata/family ./testdata/familyhub
 
 test-race: ## the packages that run goroutines, under the race detector
