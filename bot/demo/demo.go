@@ -1,6 +1,6 @@
-// Package demo runs the whole of mergebot, offline, on a tiny family of trained models: an embedded
-// hub on loopback is filled with them and their data sets, and recipes are run against it like
-// against any other hub.
+// Package demo runs the whole of mergebot, offline, on a tiny family of trained models: an embedded hub on loopback is
+// filled with them and their data sets, and the daemon watches a local repository of recipes. Each recipe is pushed on
+// a branch, planned by the daemon, merged, and then run and published like on any other hub.
 package demo
 
 import (
@@ -8,16 +8,12 @@ import (
 	"embed"
 	"fmt"
 	"io"
-	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"mergebot/bot/run"
-	"mergebot/configs"
 	"mergebot/eval/report"
-	"mergebot/hub"
 	"mergebot/hub/embedded"
 	"mergebot/testdata/familyhub"
 )
@@ -27,8 +23,9 @@ var recipes embed.FS
 
 // Options of a demo.
 type Options struct {
-	Out  string // folder for everything
-	Full bool   // every row, densities 0.2 and 0.1
+	Out   string // folder for everything
+	Full  bool   // every row, densities 0.2 and 0.1
+	Serve bool   // keep the page up after the tables, until the context is done
 	// Env gives device, engine, shard size and observer; its hub and storage are the demo's own.
 	Env    *run.Env
 	Stdout io.Writer
@@ -49,53 +46,73 @@ var sets = []struct{ name, caption string }{
 	{"math-finance-law", "math + finance + law"},
 }
 
-// Run does it all and prints the tables. Run again in the same folder, it finds every step done.
-func Run(ctx context.Context, o Options) error {
-	out, err := filepath.Abs(o.Out)
-	if err != nil {
+// Run does it all and prints the tables. Run again in the same folder, it finds every recipe merged and published.
+func Run(ctx context.Context, o Options) (err error) {
+	if o.Out, err = filepath.Abs(o.Out); err != nil {
 		return err
 	}
-	o.Out = out
-	server, err := serve(ctx, out)
+	server, err := serve(ctx, o.Out)
 	if err != nil {
 		return err
 	}
 	defer server.Close()
 	o.Log("hub: %s serves the tiny family (a base and three experts) and its data sets", server.URL)
-
-	env := o.Env
-	if env.Storage, err = run.OpenStorage(filepath.Join(out, "storage")); err != nil {
+	storage, err := run.OpenStorage(filepath.Join(o.Out, "storage"))
+	if err != nil {
 		return err
 	}
-	defer env.Storage.Close()
-	// Nothing of the user's own Hub is touched: an own cache, and no token.
-	env.Hub, err = hub.New(hub.Options{Endpoint: server.URL, Cache: filepath.Join(out, "cache"), Anonymous: true, Progress: env.HubProgress})
+	defer storage.Close()
+	t, err := openTeam(filepath.Join(o.Out, "recipes.git"))
 	if err != nil {
+		return err
+	}
+	d, err := startDaemon(ctx, o, server.URL, storage)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if serr := d.stop(); err == nil {
+			err = serr
+		}
+	}()
+	o.Log("bot: watches %s, shows %s, logs to %s", t.dir, d.page, d.log.Name())
+	if err := d.looked(ctx); err != nil {
 		return err
 	}
 
 	var tables []report.Comparison
-	var last *run.Outcome
+	var last run.Record
 	for _, set := range sets {
 		table := report.Comparison{Caption: "Domain-Ratio, % of the experts' own scores: " + set.caption}
 		for _, name := range order(set.name, o.Full) {
 			o.Log("\n%s", name)
-			outcome, err := one(ctx, o, name)
+			rec, r, err := one(ctx, o, t, d, name)
 			if err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+				return fmt.Errorf("%s: %w; the daemon's log is %s", name, err, d.log.Name())
 			}
-			table.Rows = append(table.Rows, row(name, outcome.Report))
-			last = outcome
+			table.Rows = append(table.Rows, row(name, r))
+			last = rec
 		}
 		tables = append(tables, table)
 	}
-	last.Report.Comparisons = tables
-	last.Report.Notes = append(last.Report.Notes, caveats...)
-	where, err := last.WriteReport(out)
+	where, err := conclude(ctx, o, storage, last.ID, tables)
 	if err != nil {
 		return err
 	}
 	o.Done()
+	if err := show(o, tables); err != nil {
+		return err
+	}
+	if o.Serve {
+		fmt.Fprintf(o.Stdout, "page:   %s (until ^C)\nreport: %s\n", d.page, where)
+		<-ctx.Done()
+		return nil
+	}
+	fmt.Fprintf(o.Stdout, "page:   mergebot demo --serve shows it again\nreport: %s\n", where)
+	return nil
+}
+
+func show(o Options, tables []report.Comparison) error {
 	for _, t := range tables {
 		fmt.Fprintln(o.Stdout)
 		fmt.Fprintln(o.Stdout, t.Caption)
@@ -104,8 +121,8 @@ func Run(ctx context.Context, o Options) error {
 		}
 	}
 	fmt.Fprintln(o.Stdout, "\nOne seed, tiny experts that were made to be mergeable, few rows (n): this shows that the machinery works,\nnot how large models behave. The report says more.")
-	fmt.Fprintf(o.Stdout, "\nmodels: %s\nreport: %s\n", filepath.Join(out, "runs"), where)
-	return nil
+	_, err := fmt.Fprintf(o.Stdout, "\nmodels: %s\n", filepath.Join(o.Out, "models"))
+	return err
 }
 
 // order lists a set's recipes as the paper's tables do: the higher rate first, DARE before DPPA.
@@ -133,29 +150,6 @@ func serve(ctx context.Context, out string) (*embedded.Running, error) {
 		return nil, err
 	}
 	return server, nil
-}
-
-// one writes a recipe out, for the reader to see, and runs it.
-func one(ctx context.Context, o Options, name string) (*run.Outcome, error) {
-	text, err := recipes.ReadFile(path.Join("recipes", name+".yaml"))
-	if err != nil {
-		return nil, err
-	}
-	if o.Full {
-		text = []byte(strings.Replace(string(text), "    limit: 100\n", "    limit: 0\n", 1))
-	}
-	file := filepath.Join(o.Out, "recipes", name+".yaml")
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(file, text, 0o644); err != nil {
-		return nil, err
-	}
-	recipe, err := configs.Load(file)
-	if err != nil {
-		return nil, err
-	}
-	return run.Execute(ctx, o.Env, recipe, run.Options{Out: filepath.Join(o.Out, "runs", name), Publish: true})
 }
 
 // row is a run as a line of the paper's table.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bradleyfalzon/ghinstallation/v2"
+	"github.com/golang-jwt/jwt/v4"
 	gh "github.com/google/go-github/v60/github"
 
 	"mergebot/bot/forge"
@@ -78,12 +79,35 @@ type app struct {
 const tokenSpare = 2 * time.Minute
 
 func newApp(base http.RoundTripper, api *url.URL, o Options) (*app, error) {
-	itself, err := ghinstallation.NewAppsTransport(base, o.AppID, o.PrivateKey)
+	key, err := jwt.ParseRSAPrivateKeyFromPEM(o.PrivateKey)
 	if err != nil {
 		return nil, fmt.Errorf("github: github.private_key: %w: download a new one on the app's settings page", err)
 	}
+	itself, err := ghinstallation.NewAppsTransportWithOptions(base, o.AppID, ghinstallation.WithSigner(tolerant{ghinstallation.NewRSASigner(jwt.SigningMethodRS256, key)}))
+	if err != nil {
+		return nil, fmt.Errorf("github: %w", err)
+	}
 	chain := &retry{next: signed{itself}, pause: o.pause}
 	return &app{o: o, client: newClient(chain, api, o.UserAgent)}, nil
+}
+
+// How far this machine's clock may be ahead of GitHub's, and behind it. GitHub takes no token from the future, and none
+// that ends more than ten minutes from now; the library's own would bear 30 s.
+// https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app
+const (
+	clockAhead  = time.Minute
+	clockBehind = 9 * time.Minute
+)
+
+// tolerant signs for a span of time that clocks which differ agree on.
+type tolerant struct{ ghinstallation.Signer }
+
+func (s tolerant) Sign(claims jwt.Claims) (string, error) {
+	if c, ok := claims.(*jwt.RegisteredClaims); ok {
+		now := time.Now().Truncate(time.Second)
+		c.IssuedAt, c.ExpiresAt = jwt.NewNumericDate(now.Add(-clockAhead)), jwt.NewNumericDate(now.Add(clockBehind-clockAhead))
+	}
+	return s.Signer.Sign(claims)
 }
 
 // signed keeps the request as it was: the library writes into it.

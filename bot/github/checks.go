@@ -80,18 +80,6 @@ func refused(err error) error {
 // findCheckRun looks for a check run that can become like check: the known one, else the newest of its name. It also
 // says which annotations that one lacks. 0: there is none.
 func (c *Client) findCheckRun(ctx context.Context, id int64, check forge.Check, wanted []*gh.CheckRunAnnotation) (int64, []*gh.CheckRunAnnotation, error) {
-	if id != 0 {
-		run, _, err := c.gh.Checks.GetCheckRun(ctx, c.o.Owner, c.o.Name, id)
-		if err != nil && !gone(err) {
-			return 0, nil, refused(err)
-		}
-		if err == nil {
-			missing, ok, err := c.fits(ctx, run, check, wanted)
-			if err != nil || ok {
-				return id, missing, err
-			}
-		}
-	}
 	var app *int64
 	if c.jwt != nil {
 		me, err := c.whoami(ctx)
@@ -99,6 +87,19 @@ func (c *Client) findCheckRun(ctx context.Context, id int64, check forge.Check, 
 			return 0, nil, err
 		}
 		app = gh.Int64(me.app)
+	}
+	foreign := func(r *gh.CheckRun) bool { return app != nil && r.App != nil && r.App.GetID() != *app }
+	if id != 0 {
+		run, _, err := c.gh.Checks.GetCheckRun(ctx, c.o.Owner, c.o.Name, id)
+		if err != nil && !gone(err) {
+			return 0, nil, refused(err)
+		}
+		if err == nil && !foreign(run) { // another app's, where the bot had been that one: nobody else may write it
+			missing, ok, err := c.fits(ctx, run, check, wanted)
+			if err != nil || ok {
+				return id, missing, err
+			}
+		}
 	}
 	runs, err := everything(func(page gh.ListOptions) ([]*gh.CheckRun, *gh.Response, error) {
 		found, resp, err := c.gh.Checks.ListCheckRunsForRef(ctx, c.o.Owner, c.o.Name, check.Commit, &gh.ListCheckRunsOptions{
@@ -112,9 +113,7 @@ func (c *Client) findCheckRun(ctx context.Context, id int64, check forge.Check, 
 	if err != nil {
 		return 0, nil, refused(err)
 	}
-	runs = slices.DeleteFunc(runs, func(r *gh.CheckRun) bool {
-		return app != nil && r.App != nil && r.App.GetID() != *app
-	})
+	runs = slices.DeleteFunc(runs, foreign)
 	if len(runs) == 0 {
 		return 0, nil, nil
 	}
@@ -147,12 +146,13 @@ func (c *Client) fits(ctx context.Context, run *gh.CheckRun, check forge.Check, 
 	return missing, ok, nil
 }
 
-// stateOf puts a state into GitHub's words.
+// stateOf puts a state into GitHub's words. What ended neither well nor badly was cancelled there: a neutral check passes
+// where a branch requires the check, and what was only tried must not.
 func stateOf(s forge.CheckState) (status, conclusion *string, completed *gh.Timestamp) {
 	if s == forge.Pending {
 		return gh.String("in_progress"), nil, nil
 	}
-	word := "neutral"
+	word := "cancelled"
 	switch s {
 	case forge.Success:
 		word = "success"

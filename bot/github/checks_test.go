@@ -150,7 +150,7 @@ func TestSetCheck(t *testing.T) {
 		run.GetExternalID() != check("").Name || run.GetDetailsURL() != "https://bot.example/x" || run.Output.GetTitle() != "a title" || run.Output.GetSummary() != "a *summary*" {
 		t.Errorf("%v", run)
 	}
-	for state, want := range map[forge.CheckState]string{forge.Success: "success", forge.Failure: "failure", forge.Neutral: "neutral"} {
+	for state, want := range map[forge.CheckState]string{forge.Success: "success", forge.Failure: "failure", forge.Neutral: "cancelled"} {
 		m, err := c.SetCheck(bg, n, check(state))
 		if ok(t, err); m != n || b.runs[0].GetStatus() != "completed" || b.runs[0].GetConclusion() != want {
 			t.Errorf("check %d: %v", m, b.runs[0])

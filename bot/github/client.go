@@ -126,6 +126,10 @@ func assemble(o Options) (*Client, error) {
 			return nil, fmt.Errorf("github: team %q: set github.team to organisation/team-slug", o.Team)
 		}
 	}
+	o.Token = strings.TrimSpace(o.Token) // a file's last line has an end
+	if strings.ContainsFunc(o.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return nil, errors.New("github: MERGEBOT_GITHUB_TOKEN is no token: there are blanks or line breaks in it")
+	}
 	base := o.Base
 	if base == nil {
 		base = http.DefaultTransport

@@ -104,7 +104,8 @@ func (c *Client) SetComment(ctx context.Context, change string, id int64, marker
 	}
 	if id != 0 {
 		err := c.edit(ctx, id, body)
-		if err == nil || !errors.Is(err, forge.ErrNotFound) {
+		// Gone, or somebody else's: written when the bot had another account.
+		if err == nil || !errors.Is(err, forge.ErrNotFound) && !errors.Is(err, forge.ErrForbidden) {
 			return id, err
 		}
 	}

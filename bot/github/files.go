@@ -17,8 +17,12 @@ import (
 const (
 	// comparedFiles is how many files a comparison shows: https://docs.github.com/rest/commits/commits#compare-two-commits
 	comparedFiles = 300
-	// maxTrees bounds the requests for one tree that is too large for one answer (100,000 entries).
-	maxTrees = 1000
+	// maxTrees bounds the requests for one tree that is too large for one answer (100,000 entries): anyone can push one,
+	// and an hour has 5,000 requests.
+	maxTrees = 300
+	// maxBlob bounds the answer that holds a file of forge.MaxFile in base64, with its line ends and what is said of it.
+	// Of a larger one, up to GitHub's 100 MB, no more than that is read.
+	maxBlob = 2 * forge.MaxFile
 )
 
 // Files lists a commit's tree.
@@ -52,7 +56,7 @@ func (w *walk) read(ctx context.Context, sha string, recursive bool) (*gh.Tree, 
 		return nil, err
 	}
 	if w.left--; w.left < 0 {
-		return nil, fmt.Errorf("the tree is too large: it takes more than %d requests: keep recipes in a repository of their own", maxTrees)
+		return nil, fmt.Errorf("%w: the tree takes more than %d requests: keep recipes in a repository of their own", forge.ErrTooLarge, maxTrees)
 	}
 	tree, _, err := w.c.gh.Git.GetTree(ctx, w.c.o.Owner, w.c.o.Name, sha, recursive)
 	return tree, err
@@ -74,7 +78,7 @@ func (w *walk) tree(ctx context.Context, sha, prefix string) error {
 		return err
 	}
 	if tree.GetTruncated() {
-		return fmt.Errorf("folder %q has more entries than GitHub lists: keep recipes in a repository of their own", prefix)
+		return fmt.Errorf("%w: folder %q has more entries than GitHub lists: keep recipes in a repository of their own", forge.ErrTooLarge, oneLine(prefix))
 	}
 	for _, e := range tree.Entries {
 		if e.GetType() != "tree" {
@@ -93,7 +97,7 @@ func (w *walk) add(prefix string, e *gh.TreeEntry) {
 	}
 }
 
-// Diff compares head with its merge base. Of what a change takes away it does not look whether it was a link.
+// Diff compares head with its merge base; without one, all files of head are new. Of what a change takes away it does not look whether it was a link.
 func (c *Client) Diff(ctx context.Context, base, head string) ([]forge.File, error) {
 	base, err := c.sha(base)
 	if err != nil {
@@ -104,6 +108,9 @@ func (c *Client) Diff(ctx context.Context, base, head string) ([]forge.File, err
 	}
 	// All files come with the first page of commits, of which one is enough.
 	all, _, err := c.gh.Repositories.CompareCommits(ctx, c.o.Owner, c.o.Name, base, head, &gh.ListOptions{Page: 1, PerPage: 1})
+	if unrelated(err) {
+		return c.Files(ctx, head)
+	}
 	if err != nil {
 		return nil, c.fail(ctx, err, "compare %s with %s", head, base)
 	}
@@ -138,6 +145,12 @@ func (c *Client) Diff(ctx context.Context, base, head string) ([]forge.File, err
 		}
 	}
 	return inOrder(diff), nil
+}
+
+// unrelated says that two commits have no ancestor in common: a push to a pull request may replace all of its history.
+func unrelated(err error) bool {
+	var answer *gh.ErrorResponse
+	return gone(err) && errors.As(err, &answer) && strings.Contains(strings.ToLower(answer.Message), "no common ancestor")
 }
 
 // compareTrees is the difference in full.
@@ -178,7 +191,7 @@ func (c *Client) Read(ctx context.Context, blob string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, _, err := c.gh.Git.GetBlob(ctx, c.o.Owner, c.o.Name, blob)
+	b, _, err := c.gh.Git.GetBlob(atMost(ctx, maxBlob), c.o.Owner, c.o.Name, blob)
 	if errors.Is(err, errTooLong) {
 		err = forge.ErrTooLarge
 	}

@@ -12,7 +12,7 @@ import (
 // maxDescription of a commit status, in characters. https://docs.github.com/rest/commits/statuses#create-a-commit-status
 const maxDescription = 140
 
-// setStatus writes a commit status, unless the newest one of that name says the same.
+// setStatus writes a commit status, unless the newest one of that name says the same, or both that it goes on.
 func (c *Client) setStatus(ctx context.Context, check forge.Check) error {
 	s := &gh.RepoStatus{
 		State:       gh.String(statusState(check.State)),
@@ -31,7 +31,11 @@ func (c *Client) setStatus(ctx context.Context, check forge.Check) error {
 		return c.fail(ctx, err, "read the statuses of %s", check.Commit)
 	}
 	for _, t := range there {
-		if t.GetContext() == s.GetContext() && t.GetState() == s.GetState() && t.GetDescription() == s.GetDescription() && t.GetTargetURL() == s.GetTargetURL() {
+		if t.GetContext() != s.GetContext() || t.GetState() != s.GetState() || t.GetTargetURL() != s.GetTargetURL() {
+			continue
+		}
+		// A status cannot be edited, and a commit takes 1,000 of a name: progress is left to the comment.
+		if t.GetDescription() == s.GetDescription() || check.State == forge.Pending {
 			return nil
 		}
 	}

@@ -3,6 +3,7 @@ package github
 import (
 	"net/http"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -73,6 +74,7 @@ func TestOpenIssue(t *testing.T) {
 	const mark = "<!-- mergebot:drift a -->"
 	var all []obj
 	var loseAfter, loseBefore bool
+	var mu sync.Mutex // a request after one that was hung up on
 	add := func(login, body string) obj {
 		n := strconv.Itoa(len(all) + 1)
 		i := obj{"number": len(all) + 1, "state": "open", "body": body, "user": obj{"login": login}, "html_url": "https://github.com/acme/recipes/issues/" + n}
@@ -87,10 +89,14 @@ func TestOpenIssue(t *testing.T) {
 			t.Errorf("asked for %s", r.URL.RawQuery)
 		}
 		page, _ := strconv.Atoi(q.Get("page"))
+		mu.Lock()
+		defer mu.Unlock()
 		first := min((page-1)*perPage, len(all))
 		write(w, 200, append([]obj{}, all[first:min(first+perPage, len(all))]...))
 	})
 	f.on("POST", "issues", func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
 		if loseBefore {
 			loseBefore = false
 			hangUp(w, r)

@@ -30,6 +30,13 @@ type Event struct {
 // maxPayload in bytes: GitHub sends nothing larger. https://docs.github.com/webhooks/webhook-events-and-payloads
 const maxPayload = 25 << 20
 
+// A payload is held in memory before anybody knows who sent it. GitHub's of interest here have some ten kilobytes; of
+// larger ones, and of those that do not say how large they are, only a few are read at once.
+const (
+	smallPayload = 256 << 10
+	largeAtOnce  = 4
+)
+
 // Outcomes of deliveries.
 const (
 	Accepted     = "accepted"
@@ -51,8 +58,19 @@ var (
 //
 // Without a secret anyone could speak for GitHub: then every delivery is refused with 503.
 func Webhook(secret []byte, repo string, accept func(ctx context.Context, e Event) (fresh bool, err error), heard ...func(outcome string)) http.Handler {
+	large := make(chan struct{}, largeAtOnce)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := take(secret, repo, accept, w, r)
+		a := answer{http.StatusServiceUnavailable, Failed, "too many large deliveries at once: deliver it again"}
+		if r.ContentLength >= 0 && r.ContentLength <= smallPayload {
+			a = take(secret, repo, accept, w, r)
+		} else {
+			select {
+			case large <- struct{}{}:
+				defer func() { <-large }()
+				a = take(secret, repo, accept, w, r)
+			default:
+			}
+		}
 		for _, hear := range heard {
 			hear(a.Outcome)
 		}

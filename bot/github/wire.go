@@ -23,7 +23,7 @@ const (
 
 var (
 	errElsewhere = errors.New("a redirect to another host is not followed")
-	errTooLong   = fmt.Errorf("the answer is over %d MiB", maxAnswer>>20)
+	errTooLong   = errors.New("the answer is too large")
 )
 
 // wire is the innermost transport. It keeps requests, which carry a token, at the API's host; reads each answer to its
@@ -44,7 +44,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	_, secret, _ := strings.Cut(req.Header.Get("Authorization"), " ")
 	resp, err := w.base.RoundTrip(req.WithContext(ctx))
 	if err == nil {
-		err = readAll(resp)
+		err = readAll(resp, limitOf(ctx))
 	}
 	if err != nil {
 		switch {
@@ -63,14 +63,29 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// answerLimit is the context's key for the most bytes that its answers may have.
+type answerLimit struct{}
+
+// atMost bounds the answers of a call below maxAnswer.
+func atMost(ctx context.Context, bytes int64) context.Context {
+	return context.WithValue(ctx, answerLimit{}, bytes)
+}
+
+func limitOf(ctx context.Context) int64 {
+	if n, ok := ctx.Value(answerLimit{}).(int64); ok {
+		return n
+	}
+	return maxAnswer
+}
+
 // readAll takes the body into memory, so that what fails midway fails here, where it can be tried again.
-func readAll(resp *http.Response) error {
+func readAll(resp *http.Response, limit int64) error {
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
 		return fmt.Errorf("reading the answer: %w", err)
 	}
-	if len(body) > maxAnswer {
+	if int64(len(body)) > limit {
 		return errTooLong
 	}
 	setBody(resp, body)

@@ -131,16 +131,8 @@ func (r *Repo) merged(ctx context.Context, v *view, head plumbing.Hash) (plumbin
 	if len(f.files) == 0 {
 		return plumbing.ZeroHash, nil
 	}
-	// The first commit whose tree is looked up whole; from there on the steps between commits say what changed.
-	first := 0
-	if !f.base.IsZero() {
-		if first = h.brought[f.base]; h.chain[first] == f.base {
-			first++
-		}
-	}
-	if first >= len(h.chain) {
-		return plumbing.ZeroHash, nil
-	}
+	// The first commit that has the base is looked up whole; from there on the steps between commits say what changed.
+	first := h.brought[f.base] // 0 without a base
 	want := make(map[string]string, len(f.files))
 	for _, file := range f.files {
 		want[file.Path] = file.Blob

@@ -32,6 +32,9 @@ func (r *Repo) fetch(ctx context.Context) error {
 		return err
 	}
 	r.at("listed")
+	if main == old.main && maps.Equal(heads, old.heads) && r.shown(old) {
+		return nil
+	}
 
 	var wants []plumbing.Hash
 	for _, h := range heads {

@@ -149,6 +149,66 @@ func TestForcePushes(t *testing.T) {
 	}
 }
 
+// What looks like a squash and is none, and the other way round.
+func TestSquashes(t *testing.T) {
+	t.Parallel()
+	o := seeded(t)
+	r := o.open("")
+	o.branch("two", map[string]string{"recipes/x.yaml": "x: 1\n", "recipes/y.yaml": "y: 1\n"})
+	o.commit("half", map[string]string{"recipes/x.yaml": "x: 1\n"})
+	o.push("main")
+	if got := say(t, r, "two"); got != "+two two:open" {
+		t.Errorf("one of two recipes: %q", got)
+	}
+	o.commit("the half taken back", map[string]string{"recipes/x.yaml": ""})
+	o.commit("the other half", map[string]string{"recipes/y.yaml": "y: 1\n"})
+	o.push("main")
+	if got := say(t, r, "two"); got != "+two two:open" {
+		t.Errorf("both recipes, never at once: %q", got)
+	}
+	squash := o.commit("both", map[string]string{"recipes/x.yaml": "x: 1\n", "README.md": "and more\n"})
+	o.commit("later", map[string]string{"recipes/x.yaml": "x: 2\n"})
+	o.push("main")
+	if got := mustChange(t, openSaid(t, r), "two"); got.State != forge.Merged || got.MergeCommit != squash {
+		t.Errorf("both at once: %+v, want %s", got, squash)
+	}
+
+	// The first of a branch's commits is merged, and undone; then the second is squashed.
+	o.git("checkout", "--quiet", "-b", "steps", "main")
+	o.commit("first step", map[string]string{"recipes/p.yaml": "p: 1\n"})
+	o.commit("second step", map[string]string{"recipes/q.yaml": "q: 1\n"})
+	o.push("steps")
+	if got := say(t, r, "steps"); got != "+steps steps:open" {
+		t.Errorf("two steps: %q", got)
+	}
+	o.git("checkout", "--quiet", "main")
+	o.git("merge", "--quiet", "--no-ff", "-m", "merge", "steps~1")
+	o.commit("undone", map[string]string{"recipes/p.yaml": ""})
+	o.push("main")
+	if got := say(t, r, "steps"); got != "+steps steps:open" {
+		t.Errorf("one step: %q", got)
+	}
+	squash = o.commit("the second", map[string]string{"recipes/q.yaml": "q: 1\n"})
+	o.push("main")
+	if got := mustChange(t, openSaid(t, r), "steps"); got.State != forge.Merged || got.MergeCommit != squash {
+		t.Errorf("both steps: %+v, want %s", got, squash)
+	}
+
+	// A merge that is taken back by a reset, and main goes on elsewhere.
+	o.branch("back", map[string]string{"recipes/z.yaml": "z: 1\n"})
+	o.git("merge", "--quiet", "--no-ff", "-m", "merge", "back")
+	o.push("main")
+	if got := say(t, r, "back"); got != "back:merged" {
+		t.Errorf("merged: %q", got)
+	}
+	o.git("reset", "--quiet", "--hard", "HEAD~1")
+	o.commit("elsewhere", map[string]string{"README.md": "elsewhere\n"})
+	o.push("main")
+	if got := say(t, r, "back"); got != "+back back:open" {
+		t.Errorf("taken back: %q", got)
+	}
+}
+
 func openSaid(t *testing.T, r *Repo) *Repo { say(t, r); return r }
 
 func TestDefaultBranch(t *testing.T) {
@@ -230,6 +290,13 @@ func TestAddresses(t *testing.T) {
 		case err == nil && (c.name == "" && !strings.HasPrefix(c.url, "ext") || c.name != "" && r.Repo() != c.name):
 			t.Errorf("%s: %q, want %q", c.url, r.Repo(), c.name)
 		}
+	}
+	shallow := filepath.Join(t.TempDir(), "shallow.git")
+	o.commit("second", nil)
+	o.push("main")
+	o.run(t.TempDir(), "clone", "--quiet", "--bare", "--depth", "1", "file://"+o.bare, shallow)
+	if _, _, err := openAt(t, Options{URL: shallow}).Head(t.Context()); err == nil || !strings.Contains(err.Error(), "--unshallow") {
+		t.Errorf("a shallow clone: %v", err)
 	}
 	r := o.open("")
 	if r.Link(mustHead(t, r), "recipes/a.yaml") != "" {

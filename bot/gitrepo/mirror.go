@@ -40,12 +40,13 @@ type snapshot struct {
 
 // lock waits until no other process, and no other Repo, works on the mirror.
 func (m mirror) lock(ctx context.Context) (func(), error) {
-	if err := os.MkdirAll(m.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("mirror: %w", err)
+	err := os.MkdirAll(m.dir, 0o700)
+	var f *os.File
+	if err == nil {
+		f, err = os.OpenFile(filepath.Join(m.dir, "mergebot.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	}
-	f, err := os.OpenFile(filepath.Join(m.dir, "mergebot.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("mirror: %w", err)
+		return nil, fmt.Errorf("mirror: %w; set serve.work to a folder that can be written", err)
 	}
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		ok, err := tryLock(f)

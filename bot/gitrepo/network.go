@@ -28,7 +28,8 @@ import (
 const (
 	maxAdvert = 64 << 20 // bytes of a list of branches
 	maxHaves  = 10_000
-	dialLimit = 30 * time.Second
+	dialLimit = 30 * time.Second // of an ssh handshake
+	listLimit = 2 * time.Minute  // of connecting and listing branches
 	retryWait = 30 * time.Second
 )
 
@@ -136,6 +137,8 @@ type networkSession struct {
 }
 
 func (n *network) dial(ctx context.Context) (session, error) {
+	ctx, cancel := context.WithTimeout(ctx, listLimit)
+	defer cancel()
 	type answer struct {
 		s    transport.UploadPackSession
 		list *packp.AdvRefs

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/cgi"
@@ -27,13 +28,13 @@ import (
 const password = "correct-horse-battery"
 
 // serveHTTP serves the repository as git's own server program does, to those who know the password.
-func serveHTTP(t *testing.T, o *origin, wrap func(http.Handler) http.Handler) string {
+func serveHTTP(t testing.TB, o *origin, wrap func(http.Handler) http.Handler) string {
 	t.Helper()
 	exe := filepath.Join(strings.TrimSpace(o.at("--exec-path")), "git-http-backend")
 	if _, err := os.Stat(exe); err != nil {
 		t.Skip("git-http-backend is not installed")
 	}
-	var h http.Handler = &cgi.Handler{Path: exe, Env: []string{"GIT_PROJECT_ROOT=" + filepath.Dir(o.bare), "GIT_HTTP_EXPORT_ALL=1"}, Stderr: io.Discard}
+	var h http.Handler = &cgi.Handler{Path: exe, Env: []string{"GIT_PROJECT_ROOT=" + filepath.Dir(o.bare), "GIT_HTTP_EXPORT_ALL=1"}, Stderr: io.Discard, Logger: log.New(io.Discard, "", 0)}
 	if wrap != nil {
 		h = wrap(h)
 	}
@@ -152,6 +153,36 @@ func TestHTTPRefusals(t *testing.T) {
 	status.Store(0)
 	if _, err := good.Open(t.Context()); err != nil {
 		t.Errorf("when all is well again: %v", err)
+	}
+}
+
+// endless answers everything without end.
+type endless struct{ status int }
+
+func (e endless) RoundTrip(req *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: e.status, Request: req, Body: io.NopCloser(e)}, nil
+}
+func (endless) Read(b []byte) (int, error) { return len(b), nil }
+
+func TestEndlessAnswers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		path   string
+		status int
+		limit  int64
+	}{{"/r.git/info/refs", 200, maxAdvert}, {"/r.git/info/refs", 500, 4 << 10}, {"/r.git/git-upload-pack", 200, MaxPack * 2}} {
+		req := httptest.NewRequest(http.MethodGet, c.path, nil)
+		res, err := bounded{endless{c.status}}.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, res.Body); err != nil || n > c.limit {
+			t.Errorf("%s, %d: %d bytes, %v", c.path, c.status, n, err)
+		}
+	}
+	n := &network{name: "https://example.org/r.git", secret: password}
+	if err := n.explain(t.Context(), errors.New("it says "+password)); strings.Contains(err.Error(), password) {
+		t.Error(err)
 	}
 }
 

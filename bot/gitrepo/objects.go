@@ -37,9 +37,10 @@ type objects struct {
 	sto *filesystem.Storage
 }
 
-// openObjects reads the indexes of all packs; packs that come later are seen by a new objects only.
+// openObjects reads the indexes of all packs; packs that come later are seen by a new objects only. Open files are
+// closed by the runtime when nobody holds the objects any more.
 func openObjects(dir string) (*objects, error) {
-	sto := filesystem.NewStorageWithOptions(osfs.New(dir), cache.NewObjectLRU(32*cache.MiByte), filesystem.Options{LargeObjectThreshold: 1 << 20})
+	sto := filesystem.NewStorageWithOptions(osfs.New(dir), cache.NewObjectLRU(32*cache.MiByte), filesystem.Options{LargeObjectThreshold: 1 << 20, KeepDescriptors: true})
 	packs, err := mirror{dir}.packs()
 	if err != nil {
 		return nil, fmt.Errorf("mirror: %w", err)

@@ -15,13 +15,13 @@ import (
 
 // origin is a bare repository that real git writes to, through a checkout.
 type origin struct {
-	t    *testing.T
+	t    testing.TB
 	bare string
 	work string
 	tick int // so that every commit has a time of its own
 }
 
-func newOrigin(t *testing.T) *origin {
+func newOrigin(t testing.TB) *origin {
 	t.Helper()
 	dir := t.TempDir()
 	o := &origin{t: t, bare: filepath.Join(dir, "recipes.git"), work: filepath.Join(dir, "work")}
@@ -113,7 +113,7 @@ func (o *origin) branch(name string, files map[string]string) string {
 
 func (o *origin) open(dir string) *Repo { return openAt(o.t, Options{URL: o.bare, Dir: dir}) }
 
-func openAt(t *testing.T, o Options) *Repo {
+func openAt(t testing.TB, o Options) *Repo {
 	t.Helper()
 	if o.Dir == "" {
 		o.Dir = t.TempDir()

@@ -51,7 +51,9 @@ func randomHistory(rnd *rand.Rand, commits int) string {
 	names := []string{"a.yaml", "b.yaml", "recipes/a.yaml", "recipes/b.yml", "recipes/deep/er/c.yaml", "recipes/deep", "x", "ünï.yaml", "with space.yaml"}
 	clock := 1_700_000_000
 	for i := 1; i <= commits; i++ {
-		clock += 1 + rnd.IntN(1000)
+		if clock += 1 + rnd.IntN(1000); rnd.IntN(8) == 0 { // clocks differ
+			clock -= rnd.IntN(20_000)
+		}
 		branch := "main"
 		if i > 1 && rnd.IntN(2) == 0 {
 			branch = fmt.Sprintf("b%d", rnd.IntN(12))

@@ -29,6 +29,4 @@ func printable(s string, limit int) string {
 }
 
 // turns says that a character changes the direction of what follows, by which a text can be made to look like another.
-func turns(r rune) bool {
-	return r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069 || r == 0x200E || r == 0x200F
-}
+func turns(r rune) bool { return unicode.Is(unicode.Bidi_Control, r) }

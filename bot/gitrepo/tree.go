@@ -20,7 +20,7 @@ import (
 // Bounds on what one commit is looked through for. A few small objects can describe billions of files.
 const (
 	maxDepth   = 64
-	maxEntries = 1 << 20
+	maxEntries = 1_000_000
 )
 
 type entry struct {
@@ -126,8 +126,8 @@ func (w *walker) entries(h plumbing.Hash) (map[string]entry, error) {
 	if err != nil {
 		return nil, incomplete(err)
 	}
-	if w.left -= len(list); w.left < 0 {
-		return nil, fmt.Errorf("more than %d files and directories", maxEntries)
+	if w.left -= len(list) + 8; w.left < 0 { // a small directory costs more time than its entries
+		return nil, fmt.Errorf("%w: more files and folders than are looked through (about %d)", forge.ErrTooLarge, maxEntries)
 	}
 	out := make(map[string]entry, len(list))
 	for _, e := range list {

@@ -14,8 +14,10 @@ func (a *app) demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "all of it, offline, on a tiny family of trained models",
 		Long: `demo fills an embedded hub with a tiny trained LLaMA base and three experts (mathematics, finance,
-law), merges them by DARE and by DPPA, scores the results, publishes them to the embedded hub and
-prints the paper's tables. It needs the engine (mergebot engine install) and no network.`,
+law), and lets the bot watch a local repository of recipes. Each recipe comes on a branch, is planned
+by the bot and merged; the bot merges the models by DARE and by DPPA, scores them and publishes them to
+the embedded hub. In the end it prints the paper's tables. It needs the engine (mergebot engine install)
+and no network. In the same folder a second demo finds everything done.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			w := newWatcher(a.err, a.quiet || a.json)
@@ -31,6 +33,7 @@ prints the paper's tables. It needs the engine (mergebot engine install) and no 
 		},
 	}
 	cmd.Flags().StringVarP(&o.Out, "out", "o", "mergebot-demo", "folder for everything")
+	cmd.Flags().BoolVar(&o.Serve, "serve", false, "keep the bot and its page up after the tables, until ^C")
 	cmd.Flags().BoolVar(&o.Full, "full", false, "score every row, at densities 0.2 and 0.1")
 	return cmd
 }

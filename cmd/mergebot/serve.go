@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +21,7 @@ import (
 	"mergebot/bot/run"
 	"mergebot/bot/secret"
 	"mergebot/configs"
+	"mergebot/eval/engine"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -57,7 +59,10 @@ func (a *app) serve(ctx context.Context, s *configs.Settings) error {
 		return err
 	}
 	defer storage.Close()
-	keys := serveKeys{github: os.Getenv("MERGEBOT_GITHUB_TOKEN"), webhook: os.Getenv("MERGEBOT_WEBHOOK_SECRET"), git: os.Getenv("MERGEBOT_GIT_PASSWORD")}
+	keys := serveKeys{github: fromEnviron("MERGEBOT_GITHUB_TOKEN"), webhook: fromEnviron("MERGEBOT_WEBHOOK_SECRET"), git: fromEnviron("MERGEBOT_GIT_PASSWORD")}
+	if n := len(keys.webhook); n > 0 && n < leastSecret {
+		return usageError{fmt.Errorf("MERGEBOT_WEBHOOK_SECRET has %d characters, and %d are the least: whoever guesses it speaks for GitHub; take what openssl rand -hex 32 prints", n, leastSecret)}
+	}
 	if s.GitHub.PrivateKey != "" {
 		if keys.app, err = os.ReadFile(s.GitHub.PrivateKey); err != nil {
 			return usageError{fmt.Errorf("setting github.private_key: %w", err)}
@@ -70,6 +75,12 @@ func (a *app) serve(ctx context.Context, s *configs.Settings) error {
 	}
 	redact := secret.New(append(hidden, probe.Hub.Secret())...)
 	log := slog.New(redact.Handler(a.logHandler(a.err)))
+	if path, ok := strings.CutPrefix(s.Serve.Repo, "https://github.com/"); ok {
+		log.Warn("serve.repo is a URL: it is watched as a plain git remote, without pull requests, comments and checks", "for those write", strings.TrimSuffix(path, ".git"))
+	}
+	if _, err := engine.Installed(s.EngineDir); err != nil && s.Engine.Use == "llama.cpp" {
+		log.Warn("the embedded engine cannot be used: recipes with tasks will fail", "error", err)
+	}
 	m := metrics.New()
 	place, err := openForge(ctx, s, keys, m)
 	if err != nil {
@@ -98,6 +109,12 @@ func (a *app) serve(ctx context.Context, s *configs.Settings) error {
 	return d.Run(ctx)
 }
 
+// leastSecret is how many characters the secret of the webhook has at least.
+const leastSecret = 16
+
+// fromEnviron reads a secret. What comes from a file may end with a line's end.
+func fromEnviron(name string) string { return strings.TrimRight(os.Getenv(name), "\r\n") }
+
 // redactedError is an error whose text holds no secret.
 type redactedError struct {
 	error
@@ -117,7 +134,8 @@ type serveKeys struct {
 func openForge(ctx context.Context, s *configs.Settings, keys serveKeys, m *metrics.Metrics) (forge.Forge, error) {
 	owner, name, ok := s.Serve.OnGitHub()
 	if !ok {
-		return gitrepo.Open(ctx, gitrepo.Options{URL: s.Serve.Repo, Dir: filepath.Join(s.Serve.Work, "recipes.git"), Branch: s.Serve.Branch, Password: keys.git})
+		return gitrepo.Open(ctx, gitrepo.Options{URL: s.Serve.Repo, Dir: filepath.Join(s.Serve.Work, "recipes.git"), Branch: s.Serve.Branch,
+			Password: keys.git, Recipes: s.Serve.IsRecipe})
 	}
 	if keys.github == "" && s.GitHub.AppID == 0 {
 		return nil, usageError{errors.New("GitHub needs an app (github.app_id and github.private_key) or a token (MERGEBOT_GITHUB_TOKEN)")}

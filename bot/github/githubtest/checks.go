@@ -68,6 +68,8 @@ func (s *Server) writeCheck(w http.ResponseWriter, r *http.Request, id int64) {
 		}
 	}
 	r.Body = io.NopCloser(strings.NewReader(string(body)))
+	s.checking.Lock()
+	defer s.checking.Unlock()
 	s.passObject(w, r, func(v object) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -141,6 +143,8 @@ func (s *Server) listChecks(w http.ResponseWriter, r *http.Request) {
 	if q.Get("filter") == "" {
 		q.Set("filter", "latest")
 	}
+	s.checking.RLock()
+	defer s.checking.RUnlock()
 	var found struct {
 		Runs []any `json:"check_runs"`
 	}

@@ -61,9 +61,12 @@ type Server struct {
 	hooks       hooks
 	faults      faults
 
+	checking sync.RWMutex // a check is seen with its annotations, which are kept elsewhere, or not at all
+
 	mu        sync.Mutex
 	requests  []Request
-	written   int               // of them
+	written   int // of them
+	before    func(Request)
 	turn      int               // which of a person's tokens of the emulator is used next
 	tokens    map[string]caller // of people and installations
 	quota     quota

@@ -104,6 +104,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.description.checkAnswer(x); err != nil {
 		s.violation("answer", x, err)
 	}
+	s.hold(n, x.status)
 	if lose {
 		s.faults.drop(w)
 		return
@@ -243,6 +244,23 @@ func (s *Server) passObject(w http.ResponseWriter, r *http.Request, change func(
 		change(v)
 	}
 	reply(w, status, v)
+}
+
+// BeforeAnswer has f called for each write that was done, before it is answered; nil ends that. The answer waits for f.
+func (s *Server) BeforeAnswer(f func(Request)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before = f
+}
+
+func (s *Server) hold(n, status int) {
+	s.mu.Lock()
+	f, r := s.before, s.requests[n]
+	s.mu.Unlock()
+	if f != nil && r.writes() && status < 300 {
+		r.Status = status
+		f(r)
+	}
 }
 
 func (s *Server) arrived(r *http.Request, body []byte) int {

@@ -31,32 +31,32 @@ func (s *Server) completePull(v object) {
 	}
 	n := int(number(v["number"]))
 	s.mu.Lock()
-	p := s.pulls[n]
-	sha := s.heads[fmt.Sprint(head["label"])]
-	var mergedBy string
-	if p != nil && p.closed {
-		sha, mergedBy = p.head, p.mergedBy
+	var p pull // as it is now
+	if known := s.pulls[n]; known != nil {
+		p = *known
 	}
+	sha := s.heads[fmt.Sprint(head["label"])]
 	s.mu.Unlock()
+	if p.closed {
+		sha = p.head
+	}
 	if sha != "" {
 		head["sha"] = sha
-		for _, name := range []string{"statuses_url"} {
-			v[name] = s.URL + s.of("/statuses/%s", sha)
-		}
+		v["statuses_url"] = s.URL + s.of("/statuses/%s", sha)
 		if links, ok := v["_links"].(object); ok {
 			links["statuses"] = object{"href": v["statuses_url"]}
 		}
 	}
 	fill(v, object{"mergeable": true, "active_lock_reason": nil})
-	if p == nil || !p.closed {
+	if !p.closed {
 		return
 	}
 	v["state"], v["merge_commit_sha"] = "closed", nil
-	if mergedBy == "" {
+	if p.mergedBy == "" {
 		return
 	}
 	v["merged"], v["merged_at"], v["merge_commit_sha"] = true, p.merged.UTC().Format(time.RFC3339), p.commit
-	v["merged_by"], v["mergeable"], v["mergeable_state"] = s.person(mergedBy), nil, "unknown"
+	v["merged_by"], v["mergeable"], v["mergeable_state"] = s.person(p.mergedBy), nil, "unknown"
 	if v["closed_at"] == nil {
 		v["closed_at"] = v["merged_at"]
 	}

@@ -127,6 +127,8 @@ func (s *Server) AllChecks(sha string) []Check { return s.readChecks(sha, "all")
 
 func (s *Server) readChecks(sha, filter string) []Check {
 	s.t.Helper()
+	s.checking.RLock()
+	defer s.checking.RUnlock()
 	var found struct {
 		Runs []Check `json:"check_runs"`
 	}
