@@ -17,7 +17,7 @@ type Step struct {
 var (
 	stepResolve  = Step{"resolve", 1}
 	stepFetch    = Step{"fetch", 1}
-	stepMeasure  = Step{"measure", 1}
+	stepMeasure  = Step{"measure", 2}
 	stepProbe    = Step{"probe", 2}
 	stepSearch   = Step{"search", 2}
 	stepMerge    = Step{"merge", 1}

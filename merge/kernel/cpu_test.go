@@ -3,17 +3,23 @@ package kernel_test
 import (
 	"math"
 	"math/big"
+	"slices"
 	"testing"
 
 	"mergebot/merge/kernel"
 	"mergebot/merge/kernel/kerneltest"
 )
 
-var dev = kernel.CPU()
+var dev = kernel.Plain()
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	kerneltest.Run(t, dev)
+	for _, d := range kernel.Devices() {
+		t.Run(d.Name(), func(t *testing.T) {
+			t.Parallel()
+			kerneltest.Run(t, d)
+		})
+	}
 }
 
 func must(t testing.TB, err error) {
@@ -172,6 +178,40 @@ func TestSums(t *testing.T) {
 	must(t, dev.Stats(&odd, []float32{1, float32(math.NaN()), float32(math.Inf(-1))}))
 	if odd.NonFinite != 2 {
 		t.Errorf("%d of 2 elements found that are not finite", odd.NonFinite)
+	}
+}
+
+// TestZeros: which zero comes first does not show.
+func TestZeros(t *testing.T) {
+	t.Parallel()
+	minus := float32(math.Copysign(0, -1))
+	for _, d := range kernel.Devices() {
+		for _, x := range [][]float32{{minus, 0}, {0, minus}, {minus, -1}, {minus, 1}, slices.Repeat([]float32{minus}, 100)} {
+			var s kernel.Stats
+			must(t, d.Stats(&s, x))
+			if math.Signbit(float64(s.Max)) && s.Max == 0 || math.Signbit(float64(s.Min)) && s.Min == 0 {
+				t.Errorf("%s: %v has minimum %v and maximum %v", d.Name(), x, s.Min, s.Max)
+			}
+		}
+	}
+}
+
+// TestOutliersThreshold: thresholds that fp32 cannot hold are not rounded past an
+// element.
+func TestOutliersThreshold(t *testing.T) {
+	t.Parallel()
+	const v = float32(0.1)
+	x := slices.Repeat([]float32{-v}, 70)
+	for _, d := range kernel.Devices() {
+		for above, want := range map[float64]int64{
+			math.Nextafter(float64(v), 0): 70, float64(v): 0, math.Nextafter(float64(v), 1): 0, math.MaxFloat64: 0, -math.MaxFloat64: 70,
+		} {
+			o := make([]kernel.Outliers, 1)
+			must(t, d.Outliers(o, x, []float64{above}))
+			if o[0].Count != want {
+				t.Errorf("%s: %d of 70 lie above %v, want %d", d.Name(), o[0].Count, above, want)
+			}
+		}
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-func (cpu) Decode(dst []float32, src []byte, f Format) error {
+func (plain) Decode(dst []float32, src []byte, f Format) error {
 	equal(len(dst)*f.Size(), len(src))
 	switch f {
 	case F32:
@@ -27,7 +27,7 @@ func (cpu) Decode(dst []float32, src []byte, f Format) error {
 	return nil
 }
 
-func (cpu) Encode(dst []byte, src []float32, f Format) error {
+func (plain) Encode(dst []byte, src []float32, f Format) error {
 	equal(len(dst), len(src)*f.Size())
 	switch f {
 	case F32:
@@ -48,7 +48,7 @@ func (cpu) Encode(dst []byte, src []float32, f Format) error {
 	return nil
 }
 
-func (cpu) Round(dst, src []float32, f Format) error {
+func (plain) Round(dst, src []float32, f Format) error {
 	equal(len(dst), len(src))
 	switch f {
 	case F32:
@@ -73,6 +73,9 @@ func fromHalf(h uint16) float32 {
 	sign := uint32(h&0x8000) << 16
 	m := uint32(h & 0x7fff)
 	if m >= 0x7c00 {
+		if m > 0x7c00 {
+			m |= 0x200 // NaN, made quiet, as every processor does
+		}
 		return math.Float32frombits(sign | 0x7f800000 | (m&0x3ff)<<13)
 	}
 	x := math.Float32frombits(m<<13) * 0x1p112

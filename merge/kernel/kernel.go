@@ -1,6 +1,7 @@
 // Package kernel holds the arithmetic of merging: operations on blocks of
-// elements, implemented once per device. CPU returns the plain Go device, which
-// is the reference that every other device must equal bit for bit.
+// elements, implemented once per device. [Plain] is the reference, in Go, that
+// every other device must equal bit for bit; [CPU] is the fastest that this
+// processor has.
 //
 // Pruning is described by cuts, not masks. The elements of a tensor are ordered
 // by (|δ|, index), so the set kept at a pruning rate is one [Cut]; a random
@@ -11,10 +12,17 @@ package kernel
 import "math"
 
 // BlockSize is the number of elements over which a sum is taken before it is
-// added to the running total. Every device sums a block in index order in fp64,
-// and adds the sums of blocks in index order: that, and not the number of
-// threads or the size of the slices passed, defines the result.
+// added to the running total. Every device sums a block in fp64 as sumLanes
+// interleaved partial sums, element i of the block to lane i mod sumLanes, in
+// index order; then folds the upper half of the lanes onto the lower until one
+// is left; and adds the sums of blocks in index order. That, and not the number
+// of threads, the width of a vector or the size of the slices passed, defines
+// the result.
 const BlockSize = 4096
+
+// sumLanes is a multiple of what vector instructions hold, so that one
+// definition suits them all.
+const sumLanes = 16
 
 // Format is the storage format of floating-point elements, little endian.
 type Format uint8
@@ -34,14 +42,14 @@ func (f Format) Size() int {
 	return 2
 }
 
-// Stats are sums over a run of elements, in index order.
+// Stats are sums over a run of elements, taken as [BlockSize] says.
 type Stats struct {
 	Count     int64   `json:"count"`
 	Zeros     int64   `json:"zeros"`                // elements equal to 0
 	NonFinite int64   `json:"non_finite,omitempty"` // NaN and ±Inf; the other fields then mean nothing
 	SumAbs    float64 `json:"sum_abs"`
 	SumSq     float64 `json:"sum_sq"`
-	Min       float32 `json:"min"` // signed
+	Min       float32 `json:"min"` // signed; a zero is +0
 	Max       float32 `json:"max"`
 }
 
@@ -121,6 +129,11 @@ type Device interface {
 	// Low counts, for every element whose upper bits have a slot (slot[upper]
 	// is its number plus one, 0 means none), the lower 16 bits in h[number].
 	Low(h []LowCounts, key []float32, slot *[1 << 15]uint8) error
+	// Sift writes the bits of |key| and the positions of the elements with lo ≤ |key| ≤ hi
+	// (compared as bits, so that NaN lies above ∞), in index order, to
+	// keys[:found] and at[:found], and counts those with |key| < lo. keys and at
+	// are as long as key at least; the rest of them is undefined afterwards.
+	Sift(keys, at []uint32, key []float32, lo, hi float32) (below, found int, err error)
 	// Nth finds the element number skip (from 0) among those with |key| = |value|.
 	// It returns its position, or −1, and the number of such elements before it
 	// (all of them, when it is not there).
@@ -177,7 +190,11 @@ func Uniform(stream uint64, index int64) float64 {
 }
 
 func uniform53(stream uint64, index int64) uint64 {
-	z := stream + uint64(index+1)*golden
+	return splitmix53(stream + uint64(index+1)*golden)
+}
+
+// splitmix53 is the upper 53 bits of splitmix64's output at a counter.
+func splitmix53(z uint64) uint64 {
 	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
 	z = (z ^ z>>27) * 0x94D049BB133111EB
 	return (z ^ z>>31) >> 11

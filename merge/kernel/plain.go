@@ -2,19 +2,18 @@ package kernel
 
 import (
 	"fmt"
-	"math"
 	"runtime"
 )
 
-// CPU returns the reference device: plain Go, any platform, never failing.
-func CPU() Device { return cpu{} }
+// Plain returns the reference device: plain Go, any platform, never failing.
+func Plain() Device { return plain{} }
 
-type cpu struct{}
+type plain struct{}
 
-var _ Device = cpu{}
+var _ Device = plain{}
 
-func (cpu) Name() string { return "cpu (go)" }
-func (cpu) Lanes() int   { return runtime.GOMAXPROCS(0) }
+func (plain) Name() string { return "cpu (go)" }
+func (plain) Lanes() int   { return runtime.GOMAXPROCS(0) }
 
 // equal panics on slices of different length: see Device.
 func equal(a, b int) {
@@ -23,7 +22,7 @@ func equal(a, b int) {
 	}
 }
 
-func (cpu) Delta(dst, base, expert []float32) error {
+func (plain) Delta(dst, base, expert []float32) error {
 	equal(len(dst), len(base))
 	equal(len(dst), len(expert))
 	base, expert = base[:len(dst)], expert[:len(dst)]
@@ -33,7 +32,7 @@ func (cpu) Delta(dst, base, expert []float32) error {
 	return nil
 }
 
-func (cpu) Scale(dst, x []float32, c float32) error {
+func (plain) Scale(dst, x []float32, c float32) error {
 	equal(len(dst), len(x))
 	for i, v := range x {
 		dst[i] = c * v
@@ -41,7 +40,7 @@ func (cpu) Scale(dst, x []float32, c float32) error {
 	return nil
 }
 
-func (cpu) Divide(dst, x []float32, c float32) error {
+func (plain) Divide(dst, x []float32, c float32) error {
 	equal(len(dst), len(x))
 	for i, v := range x {
 		dst[i] = v / c
@@ -49,7 +48,7 @@ func (cpu) Divide(dst, x []float32, c float32) error {
 	return nil
 }
 
-func (cpu) AddScaled(dst, x []float32, c float32) error {
+func (plain) AddScaled(dst, x []float32, c float32) error {
 	equal(len(dst), len(x))
 	dst = dst[:len(x)]
 	if c == 1 { // the product is exact: saves a multiplication
@@ -64,71 +63,14 @@ func (cpu) AddScaled(dst, x []float32, c float32) error {
 	return nil
 }
 
-func (cpu) Stats(s *Stats, d []float32) error {
-	if len(d) > 0 && s.Count == 0 {
-		s.Min, s.Max = d[0], d[0]
-	}
-	lo, hi := s.Min, s.Max
-	for first := 0; first < len(d); first += BlockSize {
-		block := d[first:min(first+BlockSize, len(d))]
-		var sum, sq float64
-		var zeros, odd int64
-		for _, x := range block {
-			m := magnitude(x)
-			if m == 0 {
-				zeros++
-			}
-			if m >= 0x7f800000 {
-				odd++
-			}
-			a := float64(math.Float32frombits(m))
-			sum += a
-			sq += float64(a * a)
-			if x < lo {
-				lo = x
-			}
-			if x > hi {
-				hi = x
-			}
-		}
-		s.SumAbs += sum
-		s.SumSq += sq
-		s.Zeros += zeros
-		s.NonFinite += odd
-	}
-	s.Min, s.Max = lo, hi
-	s.Count += int64(len(d))
-	return nil
-}
-
-func (cpu) Outliers(o []Outliers, d []float32, above []float64) error {
-	equal(len(o), len(above))
-	for j, t := range above {
-		for first := 0; first < len(d); first += BlockSize {
-			block := d[first:min(first+BlockSize, len(d))]
-			var sum float64
-			var n int64
-			for _, x := range block {
-				if a := float64(math.Float32frombits(magnitude(x))); a > t {
-					n++
-					sum += a
-				}
-			}
-			o[j].Count += n
-			o[j].SumAbs += sum
-		}
-	}
-	return nil
-}
-
-func (cpu) High(h *HighCounts, key []float32) error {
+func (plain) High(h *HighCounts, key []float32) error {
 	for _, x := range key {
 		h[magnitude(x)>>16&(1<<15-1)]++
 	}
 	return nil
 }
 
-func (cpu) Low(h []LowCounts, key []float32, slot *[1 << 15]uint8) error {
+func (plain) Low(h []LowCounts, key []float32, slot *[1 << 15]uint8) error {
 	for _, x := range key {
 		m := magnitude(x)
 		if s := slot[m>>16&(1<<15-1)]; s != 0 {
@@ -138,7 +80,29 @@ func (cpu) Low(h []LowCounts, key []float32, slot *[1 << 15]uint8) error {
 	return nil
 }
 
-func (cpu) Nth(key []float32, value float32, skip int64) (int, int64, error) {
+func (plain) Sift(keys, at []uint32, key []float32, lo, hi float32) (below, found int, err error) {
+	siftable(keys, at, key)
+	l, h := magnitude(lo), magnitude(hi)
+	for i, x := range key {
+		switch m := magnitude(x); {
+		case m < l:
+			below++
+		case m <= h:
+			keys[found], at[found] = m, uint32(i)
+			found++
+		}
+	}
+	return below, found, nil
+}
+
+// siftable panics where Sift lacks room.
+func siftable(keys, at []uint32, key []float32) {
+	if len(keys) < len(key) || len(at) < len(key) {
+		panic(fmt.Sprintf("kernel: room for %d and %d of %d candidates", len(keys), len(at), len(key)))
+	}
+}
+
+func (plain) Nth(key []float32, value float32, skip int64) (int, int64, error) {
 	t := magnitude(value)
 	var seen int64
 	for i, x := range key {
@@ -152,7 +116,7 @@ func (cpu) Nth(key []float32, value float32, skip int64) (int, int64, error) {
 	return -1, seen, nil
 }
 
-func (cpu) Amplify(dst, delta, key []float32, first int64, cuts []Cut, ratios []float32) error {
+func (plain) Amplify(dst, delta, key []float32, first int64, cuts []Cut, ratios []float32) error {
 	equal(len(dst), len(delta))
 	equal(len(dst), len(key))
 	equal(len(cuts), len(ratios))
@@ -181,7 +145,7 @@ func (cpu) Amplify(dst, delta, key []float32, first int64, cuts []Cut, ratios []
 	return nil
 }
 
-func (cpu) AmplifyRandom(dst, delta []float32, first int64, stream uint64, rates []float64, ratios []float32) error {
+func (plain) AmplifyRandom(dst, delta []float32, first int64, stream uint64, rates []float64, ratios []float32) error {
 	equal(len(dst), len(delta))
 	equal(len(rates), len(ratios))
 	dst = dst[:len(delta)]
@@ -199,7 +163,7 @@ func (cpu) AmplifyRandom(dst, delta []float32, first int64, stream uint64, rates
 	return nil
 }
 
-func (cpu) Elect(sign []float32, v [][]float32, zero float32) error {
+func (plain) Elect(sign []float32, v [][]float32, zero float32) error {
 	for _, x := range v {
 		equal(len(sign), len(x))
 	}
@@ -220,7 +184,7 @@ func (cpu) Elect(sign []float32, v [][]float32, zero float32) error {
 	return nil
 }
 
-func (cpu) Signs(x []float32) (positive, negative int64, err error) {
+func (plain) Signs(x []float32) (positive, negative int64, err error) {
 	for _, v := range x {
 		if v > 0 {
 			positive++
@@ -231,7 +195,7 @@ func (cpu) Signs(x []float32) (positive, negative int64, err error) {
 	return positive, negative, nil
 }
 
-func (cpu) Agree(dst, sign []float32, v [][]float32, weights []float32) error {
+func (plain) Agree(dst, sign []float32, v [][]float32, weights []float32) error {
 	equal(len(dst), len(sign))
 	for _, x := range v {
 		equal(len(dst), len(x))
