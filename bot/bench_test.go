@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"mergebot/bot/change"
 	"mergebot/bot/forge/forgetest"
+	"mergebot/bot/github"
 	"mergebot/bot/metrics"
 	"mergebot/bot/run"
 	"mergebot/configs"
@@ -63,12 +65,20 @@ type bench struct {
 	mu       sync.Mutex
 	finished map[string]int // steps that were done, by key
 	slow     chan struct{}  // when set, a step that begins waits for it to be closed
+	asked    int            // requests to the Hub
+	gone     string         // a model that the Hub denies
+	cut      int            // when set, the status by which the Hub fails
 	stop     func()
+
+	daemon  *Daemon  // that was started last
+	recipes []string // settings
+	poll    time.Duration
+	still   time.Duration // how long a change looks the same before it counts as still
 }
 
 func newBench(t *testing.T, files map[string]string) *bench {
 	t.Helper()
-	b := &bench{t: t, forge: forgetest.New(files), dir: t.TempDir(), finished: map[string]int{}}
+	b := &bench{t: t, forge: forgetest.New(files), dir: t.TempDir(), finished: map[string]int{}, recipes: []string{"recipes/**"}, poll: 50 * time.Millisecond, still: stillAfter}
 	b.forge.Write("maintainer")
 	seed := filepath.Join(b.dir, "seed")
 	if err := familyhub.WriteSeed(seed); err != nil {
@@ -95,12 +105,36 @@ func newBench(t *testing.T, files map[string]string) *bench {
 // start starts the daemon; stop ends it, as SIGTERM does.
 func (b *bench) start() {
 	b.t.Helper()
+	d := b.assemble()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	b.daemon = d
+	b.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.t.Errorf("the daemon ended with %v", err)
+		}
+	})
+	b.t.Cleanup(b.stop)
+}
+
+// startError starts a daemon that is expected to give up, and returns why.
+func (b *bench) startError() error {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
+	defer cancel()
+	return b.assemble().Run(ctx)
+}
+
+func (b *bench) assemble() *Daemon {
+	b.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	d, err := New(Options{Forge: b.forge, Storage: b.storage, Listener: l, Log: slog.New(slog.NewTextHandler(b.t.Output(), nil)), Metrics: metrics.New(), Progress: 50 * time.Millisecond,
-		Settings: configs.ServeSettings{Repo: "acme/recipes", Recipes: []string{"recipes/**"}, Poll: 50 * time.Millisecond, Runs: 1, TryLimit: 5, PublishTo: []string{"Acme"},
+		Settings: configs.ServeSettings{Repo: "acme/recipes", Recipes: b.recipes, Poll: b.poll, Runs: 1, TryLimit: 5, PublishTo: []string{"Acme"},
 			Work: filepath.Join(b.dir, "work"), Keep: 3, Lease: 5 * time.Second, URL: "https://mergebot.example"},
 		NewEnv: func(anonymous bool, observe func(run.Event)) (*run.Env, error) {
 			env := &run.Env{Storage: b.storage, Device: kernel.CPU(), ShardSize: 5e9, Observe: func(e run.Event) {
@@ -110,22 +144,50 @@ func (b *bench) start() {
 				}
 			}}
 			var err error
-			env.Hub, err = hub.New(hub.Options{Endpoint: b.hub.URL, Cache: filepath.Join(b.dir, "cache"), Anonymous: true, Progress: env.HubProgress})
+			env.Hub, err = hub.New(hub.Options{Endpoint: b.hub.URL, Cache: filepath.Join(b.dir, "cache"), Anonymous: true, Progress: env.HubProgress, HTTP: &http.Client{Transport: b}})
 			return env, err
 		}})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- d.Run(ctx) }()
-	b.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			b.t.Errorf("the daemon ended with %v", err)
-		}
-	})
-	b.t.Cleanup(b.stop)
+	d.sight.after = b.still
+	return d
+}
+
+// unplug makes the Hub fail every request with a status of HTTP; 0 plugs it in again.
+func (b *bench) unplug(status int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cut = status
+}
+
+// RoundTrip is the way to the Hub.
+func (b *bench) RoundTrip(r *http.Request) (*http.Response, error) {
+	b.mu.Lock()
+	cut, gone := b.cut, b.gone
+	b.asked++
+	b.mu.Unlock()
+	switch {
+	case cut != 0:
+		return &http.Response{StatusCode: cut, Header: http.Header{"X-Error-Message": {"Invalid credentials in Authorization header"}}, Body: http.NoBody, Request: r}, nil
+	case gone != "" && strings.Contains(r.URL.Path, "/"+gone+"/"):
+		return &http.Response{StatusCode: http.StatusNotFound, Header: http.Header{"X-Error-Code": {"RepoNotFound"}}, Body: http.NoBody, Request: r}, nil
+	}
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// moveModel makes a new commit of a model on the Hub.
+func (b *bench) moveModel(repo string) {
+	b.t.Helper()
+	if _, err := b.client.Upload(b.t.Context(), hub.Repo{Type: hub.Model, ID: repo}, hub.Upload{Message: "card",
+		Files: []hub.LocalFile{{Path: "README.md", Data: []byte("---\nlicense: apache-2.0\n---\nmoved\n")}}}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// rerequested is GitHub's message that somebody wants the checks of a change again.
+func rerequested(id string) github.Event {
+	return github.Event{Delivery: "again", Name: "check_run", Action: "rerequested", Change: id}
 }
 
 func (b *bench) saw(e run.Event) {

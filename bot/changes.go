@@ -3,14 +3,12 @@ package bot
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"mergebot/bot/change"
 	"mergebot/bot/forge"
-	"mergebot/bot/lease"
 	"mergebot/bot/run"
 )
 
@@ -21,59 +19,105 @@ func (d *Daemon) lookAtChange(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	now, err := d.o.Forge.Change(ctx, id)
-	switch {
-	case errors.Is(err, forge.ErrNotFound) && known: // deleted with its repository, or no longer visible
-		now = c.Change
-		now.State = forge.Closed
-	case errors.Is(err, forge.ErrNotFound):
-		return nil
-	case err != nil:
-		return err
+	if now, still := d.sight.still(id); still {
+		return d.bringUp(ctx, c, known, now, true, true)
 	}
-	_, branch, err := d.o.Forge.Head(ctx)
+	seen := d.sight.look(id)
+	now, here, err := d.ofForge(ctx, id, c, known)
+	if err == nil {
+		err = d.bringUp(ctx, c, known, now, here, false)
+	}
 	if err != nil {
+		d.sight.moved(id) // what was not done is done at the next look
 		return err
 	}
-	here := now.State == forge.Open && now.Target == branch // only what goes to the default branch is published
-	if !known && !here {
-		return nil
-	}
-	if !known && d.isAlien(now) {
+	seen(now)
+	return nil
+}
+
+// bringUp makes all be what a change that looks like this asks for. here: it is open and goes to the default branch,
+// and only what does is ever published. still: nothing has happened to it since it was last brought up.
+func (d *Daemon) bringUp(ctx context.Context, c *change.State, known bool, now forge.Change, here, still bool) error {
+	if !known && (!here || d.isAlien(now)) {
 		return nil
 	}
 	c.Change = now
 	if err := d.queueWanted(ctx, c); err != nil { // what was decided before a kill
 		return err
 	}
+	var over bool
+	var err error
 	if here {
-		err = d.lookAtOpen(ctx, c)
+		err = d.lookAtOpen(ctx, c, known, still)
 	} else {
-		err = d.lookAtEnded(ctx, c)
+		over, err = d.lookAtEnded(ctx, c)
 	}
 	if err != nil {
 		return err
 	}
-	return d.tellChange(ctx, c)
+	err = d.tellChange(ctx, c)
+	if over && errors.Is(err, forge.ErrNotFound) { // nobody is left to be told
+		d.o.Log.Warn("not told", "change", c.ID, "error", d.o.Redact(err.Error()))
+		err = nil
+	}
+	if err != nil || !over {
+		return err
+	}
+	c.Final = true // not before all has been told
+	return change.Write(ctx, d.o.Storage, c)
 }
 
-// lookAtOpen plans an open change and carries out what was said about it.
-func (d *Daemon) lookAtOpen(ctx context.Context, c *change.State) error {
+// ofForge reads a change, and whether it is open and goes to the default branch.
+func (d *Daemon) ofForge(ctx context.Context, id string, c *change.State, known bool) (now forge.Change, here bool, err error) {
+	now, err = d.o.Forge.Change(ctx, id)
+	switch {
+	case errors.Is(err, forge.ErrNotFound) && known: // deleted with its repository, or no longer visible
+		now = c.Change
+		now.State = forge.Closed
+	case errors.Is(err, forge.ErrNotFound):
+		return now, false, nil
+	case err != nil:
+		return now, false, err
+	}
+	_, branch, err := d.o.Forge.Head(ctx)
+	return now, now.State == forge.Open && now.Target == branch, err
+}
+
+// lookAtOpen plans an open change and, unless it stands still, carries out what was said about it.
+func (d *Daemon) lookAtOpen(ctx context.Context, c *change.State, known, still bool) error {
 	c.Final, c.Ended = false, time.Time{} // it may have been opened again
 	d.setFinal(change.Key(c.ID), false)
-	if c.PlannedHead != c.Head || c.PlannedBase != c.Base || d.asked(c.ID) || d.outage(c) && time.Since(c.PlannedAt) >= patient(c.Outages) {
+	asked := d.asked(c.ID)
+	if c.PlannedHead != c.Head || c.PlannedBase != c.Base || asked || d.outage(c) && time.Since(c.PlannedAt) >= patient(c.Outages) {
 		if err := d.plan(ctx, c); err != nil {
 			return err
 		}
 	}
-	if !d.concerned(c) {
+	if !known && !d.concerned(c) { // a change without recipes leaves no trace
 		d.setAlien(c.Change)
 		return nil
+	}
+	if asked {
+		// GitHub takes a check that is asked for again as open until it is written, though it says the same.
+		for key := range c.Told.Checks {
+			if strings.HasPrefix(key, c.Head+"/") {
+				c.Told.Checks[key] = change.Check{ID: c.Told.Checks[key].ID}
+			}
+		}
+	}
+	if err := change.Write(ctx, d.o.Storage, c); err != nil {
+		return err
 	}
 	if err := d.endStale(ctx, c); err != nil {
 		return err
 	}
-	if err := d.hear(ctx, c); err != nil {
+	if !still {
+		if err := d.hear(ctx, c); err != nil {
+			return err
+		}
+	}
+	var err error
+	if c.Locked, err = d.locked(ctx, c); err != nil {
 		return err
 	}
 	if err := change.Write(ctx, d.o.Storage, c); err != nil {
@@ -97,13 +141,14 @@ func (d *Daemon) asked(id string) bool {
 	return again
 }
 
-// lookAtEnded ends what a change that is closed, merged, or meant for another branch now, still has going.
-func (d *Daemon) lookAtEnded(ctx context.Context, c *change.State) error {
+// lookAtEnded ends what a change that is closed, merged, or meant for another branch now, still has going. over says
+// that nothing more will come of it.
+func (d *Daemon) lookAtEnded(ctx context.Context, c *change.State) (over bool, err error) {
 	if c.Ended.IsZero() {
 		c.Ended = time.Now().UTC()
 	}
 	if err := d.adopt(ctx, c); err != nil {
-		return err
+		return false, err
 	}
 	why := "#" + c.ID + " was closed"
 	switch c.State {
@@ -112,31 +157,33 @@ func (d *Daemon) lookAtEnded(ctx context.Context, c *change.State) error {
 	case forge.Open:
 		why = "#" + c.ID + " goes to " + c.Target + " now"
 	}
-	over := true
+	over = true
 	for _, id := range c.Runs {
 		r, ok, err := run.ReadRecord(ctx, d.o.Storage, id)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if !ok || r.State.Over() {
 			continue
 		}
-		if r.Kind == run.Try || r.Kind == run.Full {
+		if !r.Kind.OnMain() {
 			if err := d.runs.cancel(ctx, id, why); err != nil {
-				return err
+				return false, err
 			}
 		}
 		over = false
 	}
 	if err := d.unlock(ctx, c); err != nil {
-		return err
+		return false, err
+	}
+	if err := d.hear(ctx, c); err != nil {
+		return false, err
 	}
 	waits, err := d.awaited(ctx, c)
 	if err != nil {
-		return err
+		return false, err
 	}
-	c.Final = over && !waits
-	return change.Write(ctx, d.o.Storage, c)
+	return over && !waits, change.Write(ctx, d.o.Storage, c)
 }
 
 // concerned says that the change has, or had, recipes: of others not a word is said.
@@ -162,14 +209,14 @@ func (d *Daemon) outage(c *change.State) bool {
 	return slices.ContainsFunc(c.Plans, func(p change.Plan) bool { return p.Outage != "" })
 }
 
-// endStale ends runs of commits that are no longer the change's.
+// endStale ends runs of commits that are no longer the change's. What an earlier merge of it releases goes on.
 func (d *Daemon) endStale(ctx context.Context, c *change.State) error {
 	for _, id := range c.Runs {
 		r, ok, err := run.ReadRecord(ctx, d.o.Storage, id)
 		if err != nil {
 			return err
 		}
-		if ok && !r.State.Over() && r.Origin.Commit != c.Head {
+		if ok && !r.State.Over() && !r.Kind.OnMain() && r.Origin.Commit != c.Head {
 			if err := d.runs.cancel(ctx, id, "superseded by "+short(c.Head)); err != nil {
 				return err
 			}
@@ -184,15 +231,20 @@ func (d *Daemon) adopt(ctx context.Context, c *change.State) error {
 	if err != nil || !ok {
 		return err
 	}
+	ids := slices.Clone(m.Releases) // also of what another merge has overtaken
 	for _, r := range m.Recipes {
-		if r.Change == c.ID && r.Run != "" && !slices.Contains(c.Runs, r.Run) {
-			rec, ok, err := run.ReadRecord(ctx, d.o.Storage, r.Run)
-			if err != nil {
-				return err
-			}
-			if ok && rec.Kind == run.Release {
-				c.Runs = append(c.Runs, r.Run)
-			}
+		ids = append(ids, r.Run)
+	}
+	for _, id := range ids {
+		if id == "" || slices.Contains(c.Runs, id) {
+			continue
+		}
+		r, ok, err := run.ReadRecord(ctx, d.o.Storage, id)
+		if err != nil {
+			return err
+		}
+		if ok && r.Kind == run.Release && r.Origin.Change == c.ID {
+			c.Runs = append(c.Runs, id)
 		}
 	}
 	return nil
@@ -205,7 +257,7 @@ func (d *Daemon) awaited(ctx context.Context, c *change.State) (bool, error) {
 		return false, err
 	}
 	for _, p := range c.Plans {
-		if p.Removed || p.ID == "" {
+		if p.Removed {
 			continue
 		}
 		i := slices.IndexFunc(m.Recipes, func(r change.Recipe) bool { return r.Path == p.Path && r.Change == c.ID })
@@ -221,69 +273,5 @@ func (d *Daemon) awaited(ctx context.Context, c *change.State) (bool, error) {
 
 // patience is how long a merged change waits to see its recipes on the default branch.
 const patience = time.Hour
-
-// lockName is the lease that a target repository is locked by.
-func lockName(repo string) string { return "target/" + strings.ToLower(repo) }
-
-// lockOwner is how a change signs a lock.
-func lockOwner(id string) string { return "#" + id }
-
-// lock takes the target repositories of a plan for the change; the answer says who has one already.
-func (d *Daemon) lock(ctx context.Context, c *change.State, target string) (refused string, err error) {
-	if target == "" {
-		return "", nil
-	}
-	_, err = lease.Acquire(ctx, d.o.Storage, lockName(target), lease.Options{Owner: lockOwner(c.ID)})
-	var held *lease.Held
-	if errors.As(err, &held) {
-		return fmt.Sprintf("%s is locked by %s: close it, or say /mergebot unlock there", target, held.Owner), nil
-	}
-	return "", err
-}
-
-// unlock gives free what the change has locked.
-func (d *Daemon) unlock(ctx context.Context, c *change.State) error {
-	for target := range targets(c) {
-		held, err := lease.Peek(ctx, d.o.Storage, lockName(target))
-		if err != nil {
-			return err
-		}
-		if held != nil && held.Owner == lockOwner(c.ID) {
-			if err := lease.Break(ctx, d.o.Storage, lockName(target)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// lockedByOthers says which of the change's targets somebody else has.
-func (d *Daemon) lockedByOthers(ctx context.Context, c *change.State) (map[string]string, error) {
-	out := map[string]string{}
-	for target := range targets(c) {
-		held, err := lease.Peek(ctx, d.o.Storage, lockName(target))
-		if err != nil {
-			return nil, err
-		}
-		if held != nil && held.Owner != lockOwner(c.ID) {
-			out[target] = held.Owner
-		}
-	}
-	return out, nil
-}
-
-// targets are the repositories that the change's plans publish to, and those it has ever locked.
-func targets(c *change.State) map[string]bool {
-	out := map[string]bool{}
-	for _, p := range c.Plans {
-		if p.Target != "" {
-			out[p.Target] = true
-		}
-	}
-	for _, t := range c.Locked {
-		out[t] = true
-	}
-	return out
-}
 
 func short(sha string) string { return sha[:min(len(sha), 12)] }

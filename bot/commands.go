@@ -2,6 +2,7 @@ package bot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,13 +17,23 @@ import (
 // maxCommands is how many commands of a change are remembered.
 const maxCommands = 200
 
+// lag is how much later than others a comment may come into sight that was written before them.
+const lag = time.Minute
+
 // hear carries out the commands that were given since the last look. Each is kept, with what came of it, before the
 // next.
 func (d *Daemon) hear(ctx context.Context, c *change.State) error {
 	if d.talker == nil {
 		return nil
 	}
-	comments, err := d.talker.Comments(ctx, c.ID, c.Seen)
+	since := c.Seen
+	if !since.IsZero() {
+		since = since.Add(-lag)
+	}
+	comments, err := d.talker.Comments(ctx, c.ID, since)
+	if errors.Is(err, forge.ErrNotFound) { // deleted with its repository
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -78,6 +89,9 @@ func (d *Daemon) carryOut(ctx context.Context, c *change.State, m forge.Comment,
 	if permission < forge.Write {
 		return refuse("only people who may write to the repository can say that")
 	}
+	if ended := ended(c); ended != "" && cmd.Verb != "cancel" && cmd.Verb != "unlock" {
+		return refuse("#%s %s: nothing is planned or run for it any more", c.ID, ended)
+	}
 	switch cmd.Verb {
 	case "plan":
 		if cmd.Arg != "" {
@@ -117,6 +131,19 @@ func (d *Daemon) carryOut(ctx context.Context, c *change.State, m forge.Comment,
 	return k, nil
 }
 
+// ended says in words that the change is over; "" if it is not.
+func ended(c *change.State) string {
+	switch {
+	case c.State == forge.Merged:
+		return "is merged"
+	case c.State == forge.Closed:
+		return "is closed"
+	case !c.Ended.IsZero():
+		return "goes to " + c.Target
+	}
+	return ""
+}
+
 // ask decides on a run. It is queued by queueWanted once the decision is kept.
 func (d *Daemon) ask(ctx context.Context, c *change.State, k change.Command, cmd talk.Command,
 	refuse func(string, ...any) (change.Command, error)) (change.Command, error) {
@@ -141,7 +168,13 @@ func (d *Daemon) ask(ctx context.Context, c *change.State, k change.Command, cmd
 		}
 		switch {
 		case !ok || !r.State.Over():
-			return refuse("that goes on already: run %s", other.Run)
+			ends, err := d.runs.ends(ctx, other.Run)
+			if err != nil {
+				return k, err
+			}
+			if !ends {
+				return refuse("that goes on already: run %s", other.Run)
+			}
 		case r.State == run.Succeeded || r.State == run.Gated:
 			return refuse("run %s has done that: nothing is left to do for this plan", other.Run)
 		}
@@ -153,9 +186,6 @@ func (d *Daemon) ask(ctx context.Context, c *change.State, k change.Command, cmd
 		}
 		if refused != "" {
 			return refuse("%s", refused)
-		}
-		if p.Target != "" && !slices.Contains(c.Locked, p.Target) {
-			c.Locked = append(c.Locked, p.Target)
 		}
 	}
 	if c.Fork {

@@ -57,6 +57,7 @@ type Daemon struct {
 	queue  *queue
 	runs   *runs
 	watch  *watch
+	sight  *sight
 
 	trusted, anonymous *run.Env // for plans
 
@@ -76,7 +77,7 @@ func New(o Options) (*Daemon, error) {
 	if o.Redact == nil {
 		o.Redact = func(s string) string { return s }
 	}
-	d := &Daemon{o: o, queue: newQueue(), watch: newWatch(), alien: map[string]string{}, again: map[string]bool{}, final: map[string]bool{}}
+	d := &Daemon{o: o, queue: newQueue(), watch: newWatch(), sight: newSight(), alien: map[string]string{}, again: map[string]bool{}, final: map[string]bool{}}
 	d.talker, _ = o.Forge.(forge.Talker)
 	d.runs = newRuns(d)
 	var err error
@@ -163,6 +164,10 @@ func (d *Daemon) work(ctx context.Context, l *lease.Lease) error {
 		case <-ctx.Done():
 		}
 	}()
+	defer d.queue.stop()
+	if err := d.ours(ctx); err != nil {
+		return err
+	}
 	d.o.Log.Info("watching", "repo", d.o.Forge.Repo(), "recipes", strings.Join(d.o.Settings.Recipes, " "))
 	if err := d.runs.restore(ctx); err != nil {
 		return err
@@ -182,6 +187,16 @@ func (d *Daemon) work(ctx context.Context, l *lease.Lease) error {
 	default:
 		return err
 	}
+}
+
+// ours refuses a storage that is about another repository: all that is new there would be run and published here.
+func (d *Daemon) ours(ctx context.Context) error {
+	m, _, err := change.ReadMain(ctx, d.o.Storage)
+	if err != nil || m.Repo == "" || strings.EqualFold(m.Repo, d.o.Forge.Repo()) {
+		return err
+	}
+	return fmt.Errorf("the storage %s is that of %s: give %s one of its own (setting storage); if it is the same repository under another name, put that name into bot/main.json there",
+		d.o.Storage.URL(), m.Repo, d.o.Forge.Repo())
 }
 
 // poll looks at everything now and then, whatever webhooks said.
@@ -213,6 +228,7 @@ func (d *Daemon) lookAround(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.sight.list(open)
 	for _, c := range open {
 		d.queue.add(changeKey(c.ID))
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"mergebot/bot/change"
@@ -22,13 +23,12 @@ func (d *Daemon) lookAtMain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m, known, err := change.ReadMain(ctx, d.o.Storage)
+	m, _, err := change.ReadMain(ctx, d.o.Storage)
 	if err != nil {
 		return err
 	}
-	m.Branch = branch
-	if m.Head != head.SHA {
-		if err := d.takeHead(ctx, m, head.SHA, known); err != nil {
+	if m.Head != head.SHA || m.Branch != branch || !slices.Equal(m.Patterns, d.o.Settings.Recipes) {
+		if err := d.takeHead(ctx, m, head.SHA, branch); err != nil {
 			return err
 		}
 		if err := change.WriteMain(ctx, d.o.Storage, m); err != nil {
@@ -38,26 +38,36 @@ func (d *Daemon) lookAtMain(ctx context.Context) error {
 	if err := d.tick(ctx, m); err != nil {
 		return err
 	}
-	failed := d.queueReleases(ctx, m)
-	if err := d.compare(ctx, m); err != nil {
-		return err
-	}
-	if err := d.tellMain(ctx, m); err != nil {
-		return err
-	}
 	d.wakeForSchedules(m)
-	return failed
+	// What fails of these does not keep the others from being done.
+	return errors.Join(d.queueReleases(ctx, m), d.compare(ctx, m), d.tellMain(ctx, m))
 }
 
-// takeHead reads the recipes at a new head, and decides on a run for each that is new or otherwise than it was. At the
-// first look at a repository nothing is run: what is there may have been for years.
-func (d *Daemon) takeHead(ctx context.Context, m *change.Main, head string, known bool) error {
+// takeHead reads the recipes at a new head, and decides on a run for each that is new or otherwise than it was. What is
+// there at the first look, or comes into view by another default branch or by other settings, may have been there for
+// years: it is not run.
+func (d *Daemon) takeHead(ctx context.Context, m *change.Main, head, branch string) error {
 	files, err := d.o.Forge.Files(ctx, head)
 	if err != nil {
 		return err
 	}
+	known := m.Head != "" && m.Branch == branch
+	there := map[string]string{} // blobs that were there before and that nobody looked for
+	if known && m.Patterns != nil && !slices.Equal(m.Patterns, d.o.Settings.Recipes) {
+		old, err := d.o.Forge.Files(ctx, m.Head)
+		if errors.Is(err, forge.ErrNotFound) { // replaced by force
+			known = false
+		} else if err != nil {
+			return err
+		}
+		for _, f := range old {
+			there[f.Path] = f.Blob
+		}
+	}
 	before := m.Recipes
+	m.Repo, m.Branch, m.Patterns = d.o.Forge.Repo(), branch, slices.Clone(d.o.Settings.Recipes)
 	m.Recipes, m.Head = nil, head
+	changes := sync.OnceValues(func() ([]*change.State, error) { return change.List(ctx, d.o.Storage) })
 	for _, f := range files {
 		if !d.o.Settings.IsRecipe(f.Path) {
 			continue
@@ -69,13 +79,17 @@ func (d *Daemon) takeHead(ctx context.Context, m *change.Main, head string, know
 		}
 		r := change.Recipe{Path: f.Path, Blob: f.Blob, Commit: head}
 		if i >= 0 {
-			r.Run, r.Previous, r.Told = before[i].Run, before[i].Previous, before[i].Told
+			r.Run, r.Previous = before[i].Run, before[i].Previous
 		}
 		if err := d.describe(ctx, &r); err != nil {
 			return err
 		}
-		if known {
-			if r.Change, err = d.broughtBy(ctx, m.Branch, f); err != nil {
+		if known && (i >= 0 || there[f.Path] != f.Blob) {
+			all, err := changes()
+			if err != nil {
+				return err
+			}
+			if r.Change, err = d.broughtBy(ctx, all, branch, f); err != nil {
 				return err
 			}
 			r.Wanted = change.Wanted{Run: d.newID(f.Blob), Kind: run.Release}
@@ -110,7 +124,7 @@ func (d *Daemon) describe(ctx context.Context, r *change.Recipe) error {
 func (d *Daemon) readRecipe(ctx context.Context, r *change.Recipe) (*configs.Recipe, []configs.Error, error) {
 	src, err := d.o.Forge.Read(ctx, r.Blob)
 	if errors.Is(err, forge.ErrTooLarge) {
-		r.Problems = []configs.Error{{File: r.Path, Position: configs.Position{Line: 1, Column: 1}, Message: "the file is larger than 1 MiB; a recipe is a few kilobytes of YAML"}}
+		r.Problems = []configs.Error{{File: r.Path, Position: configs.Position{Line: 1, Column: 1}, Message: "the file is larger than 256 KiB; a recipe is a few kilobytes of YAML"}}
 		return nil, r.Problems, nil
 	}
 	if err != nil {
@@ -123,11 +137,7 @@ func (d *Daemon) readRecipe(ctx context.Context, r *change.Recipe) (*configs.Rec
 
 // broughtBy finds the change whose merge brought a recipe as it is now: the newest merged one with this very file, or
 // else with another file at its place.
-func (d *Daemon) broughtBy(ctx context.Context, branch string, f forge.File) (string, error) {
-	known, err := change.List(ctx, d.o.Storage)
-	if err != nil {
-		return "", err
-	}
+func (d *Daemon) broughtBy(ctx context.Context, known []*change.State, branch string, f forge.File) (string, error) {
 	best, same, at := "", false, time.Time{}
 	for _, c := range known {
 		i := slices.IndexFunc(c.Plans, func(p change.Plan) bool { return p.Path == f.Path && !p.Removed })
@@ -159,7 +169,7 @@ func (d *Daemon) queueReleases(ctx context.Context, m *change.Main) error {
 		if r.Wanted.Run == "" {
 			continue
 		}
-		err := d.release(ctx, r)
+		err := d.release(ctx, m, r)
 		if err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -178,73 +188,97 @@ func (d *Daemon) queueReleases(ctx context.Context, m *change.Main) error {
 }
 
 // release plans a recipe and queues its run. An error is nobody's fault, and it is tried again.
-func (d *Daemon) release(ctx context.Context, r *change.Recipe) error {
-	recipe, problems, err := d.readRecipe(ctx, r)
+func (d *Daemon) release(ctx context.Context, m *change.Main, r *change.Recipe) error {
+	rec := run.Record{ID: r.Wanted.Run, Recipe: r.Name, Kind: r.Wanted.Kind, Created: time.Now().UTC(), Publish: r.Target != "", Origin: run.Origin{Commit: r.Commit, Path: r.Path}}
+	if rec.Kind == run.Release {
+		rec.Origin.Change = r.Change
+	}
+	if _, ok, err := run.ReadRecord(ctx, d.o.Storage, rec.ID); err != nil {
+		return err
+	} else if ok { // queued, and killed before that was known here
+		return d.begun(ctx, m, r)
+	}
+	plan, problems, err := d.planRelease(ctx, r)
 	if err != nil {
 		return err
 	}
-	if len(problems) > 0 {
-		r.Note, r.Wanted = "not run: the recipe cannot be used", change.Wanted{}
-		return nil
-	}
-	plan, err := d.planRelease(ctx, r, recipe)
-	if err != nil {
-		problems, outage := run.Problems(recipe, err)
-		if outage || ctx.Err() != nil {
+	if r.Problems = problems; len(problems) > 0 { // told as a run that failed: whoever merged it waits to hear of it
+		var why configs.Errors = problems
+		if err := run.Refuse(ctx, d.o.Storage, rec, "the recipe cannot be planned: "+why.Error()); err != nil {
 			return err
 		}
-		for i := range problems {
-			problems[i].Message = d.o.Redact(problems[i].Message)
-		}
-		r.Problems, r.Note, r.Wanted = problems, "not run: the recipe cannot be planned", change.Wanted{}
-		return nil
+		d.o.Log.Info("not run", "recipe", r.Path, "error", why.Error())
+		return d.begun(ctx, m, r)
 	}
-	r.Name = plan.Recipe.Name
+	r.Name, rec.Recipe, rec.Plan = plan.Recipe.Name, plan.Recipe.Name, plan.ID
 	last, ran, err := run.ReadRecord(ctx, d.o.Storage, r.Run)
 	if err != nil {
 		return err
 	}
-	if r.Wanted.Kind == run.Scheduled && ran && last.Plan == plan.ID && (last.State == run.Succeeded || last.State == run.Gated || !last.State.Over()) {
+	if rec.Kind == run.Scheduled && ran && last.Plan == plan.ID && (scored(last) || !last.State.Over()) {
 		r.Note = fmt.Sprintf("skipped on %s: nothing has moved since run %s", r.Ticked.UTC().Format("2006-01-02 15:04 UTC"), r.Run)
 		r.Wanted = change.Wanted{}
 		d.o.Log.Info("skipped", "recipe", r.Path, "why", r.Note)
 		return nil
 	}
-	rec := run.Record{ID: r.Wanted.Run, Plan: plan.ID, Recipe: plan.Recipe.Name, Kind: r.Wanted.Kind, Created: time.Now().UTC(), Publish: r.Target != "",
-		Origin: run.Origin{Commit: r.Commit, Path: r.Path}}
-	if rec.Kind == run.Release {
-		rec.Origin.Change = r.Change
-	}
 	if err := d.runs.enqueue(ctx, plan, rec); err != nil {
 		return err
 	}
-	if r.Run != r.Wanted.Run {
-		r.Previous, r.Run = r.Run, r.Wanted.Run
+	return d.begun(ctx, m, r)
+}
+
+// begun makes the wanted run of a recipe its newest.
+func (d *Daemon) begun(ctx context.Context, m *change.Main, r *change.Recipe) error {
+	last, ok, err := run.ReadRecord(ctx, d.o.Storage, r.Run)
+	if err != nil {
+		return err
 	}
-	r.Note, r.Wanted = "", change.Wanted{}
+	if ok && scored(last) {
+		r.Previous = r.Run
+	}
+	if r.Wanted.Kind == run.Release && d.talker != nil {
+		m.Releases = append(m.Releases, r.Wanted.Run)
+	}
+	r.Run, r.Note, r.Wanted = r.Wanted.Run, "", change.Wanted{}
 	return nil
 }
 
-// planRelease plans a recipe of the default branch. What a merged change was reviewed with, its commits, is what is
-// run: a model that has moved since the review is no part of it.
-func (d *Daemon) planRelease(ctx context.Context, r *change.Recipe, recipe *configs.Recipe) (*run.Plan, error) {
-	ctx, cancel := context.WithTimeout(ctx, planTime)
-	defer cancel()
+// scored says that a run came to its end, so that later ones are set beside it.
+func scored(r run.Record) bool { return r.State == run.Succeeded || r.State == run.Gated }
+
+// planRelease plans a recipe of the default branch, or says what is wrong with it. What a merged change was reviewed
+// with, its commits, is what is run: a model that has moved since the review is no part of it.
+func (d *Daemon) planRelease(ctx context.Context, r *change.Recipe) (*run.Plan, []configs.Error, error) {
+	recipe, problems, err := d.readRecipe(ctx, r)
+	if err != nil || len(problems) > 0 {
+		return nil, problems, err
+	}
 	var pins *run.Pins
 	if r.Wanted.Kind == run.Release && r.Change != "" {
-		c, ok, err := change.Read(ctx, d.o.Storage, change.Key(r.Change))
+		c, _, err := change.Read(ctx, d.o.Storage, change.Key(r.Change))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if ok {
-			for _, p := range c.Plans {
-				if p.Path == r.Path && p.Plan != nil && p.Plan.Recipe.Hash == recipe.Hash() {
-					pins = run.PinsOf(p.Plan)
-				}
+		for _, p := range c.Plans {
+			if p.Path == r.Path && p.Plan != nil && p.Plan.Recipe.Hash == recipe.Hash() {
+				pins = run.PinsOf(p.Plan)
 			}
 		}
 	}
-	return run.Resolve(ctx, d.trusted, recipe, pins)
+	limited, cancel := context.WithTimeout(ctx, planTime)
+	defer cancel()
+	plan, err := run.Resolve(limited, d.trusted, recipe, pins)
+	if err == nil {
+		return plan, nil, nil
+	}
+	problems, outage := run.Problems(recipe, err)
+	if outage || limited.Err() != nil {
+		return nil, nil, err
+	}
+	for i := range problems {
+		problems[i].Message = d.o.Redact(problems[i].Message)
+	}
+	return nil, problems, nil
 }
 
 // tick decides on the runs that schedules ask for.
@@ -256,7 +290,7 @@ func (d *Daemon) tick(ctx context.Context, m *change.Main) error {
 			continue
 		}
 		now := time.Now().UTC()
-		if r.Ticked.IsZero() { // from now on
+		if r.Ticked.IsZero() || r.Ticked.After(now) { // from now on; the clock was ahead
 			r.Ticked, moved = now, true
 			continue
 		}

@@ -28,16 +28,20 @@ const (
 	planTime = 5 * time.Minute
 )
 
-// plan plans the recipes of a change at its head. The state is kept before it returns.
+// plan plans the recipes of a change at its head.
 func (d *Daemon) plan(ctx context.Context, c *change.State) error {
 	begin := time.Now()
 	files, err := d.o.Forge.Diff(ctx, c.Base, c.Head)
-	if err != nil {
+	tooMany := errors.Is(err, forge.ErrTooLarge) // that does not pass: it is said, and not tried again and again
+	if err != nil && !tooMany {
 		return err
 	}
 	files = slices.DeleteFunc(files, func(f forge.File) bool { return !d.o.Settings.IsRecipe(f.Path) })
 	slices.SortFunc(files, func(a, b forge.File) int { return cmp.Compare(a.Path, b.Path) })
 	c.Problem = ""
+	if tooMany {
+		c.Problem = "its files cannot be listed: " + d.o.Redact(err.Error())
+	}
 	if len(files) > maxRecipes {
 		c.Problem = fmt.Sprintf("%d recipes are changed; at most %d are planned at once: split the change", len(files), maxRecipes)
 		files = nil
@@ -58,6 +62,12 @@ func (d *Daemon) plan(ctx context.Context, c *change.State) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	if err := d.warnOfSharedTargets(ctx, plans); err != nil {
+		return err
+	}
+	for i := range plans {
+		keepReviewed(&plans[i], c.Plans)
+	}
 	if ids := planIDs(c.Plans); len(ids) > 0 && !slices.Equal(ids, planIDs(plans)) {
 		c.Past = append([]change.Past{{Head: c.PlannedHead, Base: c.PlannedBase, At: c.PlannedAt, IDs: ids}}, c.Past...)
 		c.Past = c.Past[:min(len(c.Past), maxPast)]
@@ -66,11 +76,51 @@ func (d *Daemon) plan(ctx context.Context, c *change.State) error {
 	if c.Outages++; !d.outage(c) {
 		c.Outages = 0
 	}
-	if !d.concerned(c) {
-		return nil // a change without recipes leaves no trace
+	if d.concerned(c) {
+		d.o.Log.Info("planned", "change", c.ID, "head", short(c.Head), "recipes", len(plans), "seconds", time.Since(begin).Seconds())
 	}
-	d.o.Log.Info("planned", "change", c.ID, "head", short(c.Head), "recipes", len(plans), "seconds", time.Since(begin).Seconds())
-	return change.Write(ctx, d.o.Storage, c)
+	return nil
+}
+
+// warnOfSharedTargets says of which recipes the repository is published to by another one, too.
+func (d *Daemon) warnOfSharedTargets(ctx context.Context, plans []change.Plan) error {
+	m, _, err := change.ReadMain(ctx, d.o.Storage)
+	if err != nil {
+		return err
+	}
+	users, changed := map[string][]string{}, map[string]bool{}
+	for _, p := range plans {
+		changed[p.Path] = true
+		if p.Target != "" {
+			users[lockName(p.Target)] = append(users[lockName(p.Target)], p.Path)
+		}
+	}
+	for _, r := range m.Recipes {
+		if r.Target != "" && !changed[r.Path] {
+			users[lockName(r.Target)] = append(users[lockName(r.Target)], r.Path)
+		}
+	}
+	for _, p := range plans {
+		for _, other := range users[lockName(p.Target)] {
+			if p.Plan != nil && p.Target != "" && other != p.Path {
+				p.Plan.Warnings = append(p.Plan.Warnings, other+" publishes to "+p.Target+", too: whichever runs last replaces what the other has published")
+			}
+		}
+	}
+	return nil
+}
+
+// keepReviewed takes over what was planned for this very file before the Hub went away: if the change is merged
+// meanwhile, the commits that were reviewed are what is run. It has no id: nobody can ask for it.
+func keepReviewed(p *change.Plan, before []change.Plan) {
+	if p.Outage == "" || p.Plan != nil {
+		return
+	}
+	for _, old := range before {
+		if old.Path == p.Path && old.Blob == p.Blob {
+			p.Plan, p.Difference = old.Plan, old.Difference
+		}
+	}
 }
 
 func planIDs(plans []change.Plan) []string {
@@ -93,7 +143,7 @@ func (d *Daemon) planFile(ctx context.Context, env *run.Env, c *change.State, f 
 	}
 	src, err := d.o.Forge.Read(ctx, f.Blob)
 	if errors.Is(err, forge.ErrTooLarge) {
-		out.Problems = []configs.Error{{File: f.Path, Position: configs.Position{Line: 1, Column: 1}, Message: "the file is larger than 1 MiB; a recipe is a few kilobytes of YAML"}}
+		out.Problems = []configs.Error{{File: f.Path, Position: configs.Position{Line: 1, Column: 1}, Message: "the file is larger than 256 KiB; a recipe is a few kilobytes of YAML"}}
 		return out, nil
 	}
 	if err != nil {

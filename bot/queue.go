@@ -72,6 +72,16 @@ func (q *queue) after(key string, d time.Duration) {
 	})
 }
 
+// stop forgets what was to be added later.
+func (q *queue) stop() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, l := range q.waiting {
+		l.timer.Stop()
+	}
+	clear(q.waiting)
+}
+
 // next waits for a key; false when the context is done.
 func (q *queue) next(ctx context.Context) (string, bool) {
 	for {

@@ -3,23 +3,18 @@ package bot
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"mergebot/bot/lease"
 	"mergebot/bot/run"
-	"mergebot/configs"
 	"mergebot/eval/engine/server"
 	"mergebot/hub"
 )
 
 // runs carries out the runs that are queued: the oldest first, as many at once as the settings allow, never two of one
-// plan. bot/queue/<id>.json names a run that is not over, so that a start need not read the records of all.
+// plan. bot/queue/<id>.json, an [entry], names a run that is not over, so that a start need not read the records of all.
 type runs struct {
 	d *Daemon
 
@@ -34,11 +29,20 @@ type runs struct {
 type going struct {
 	plan   string
 	cancel context.CancelCauseFunc
+	forget func() bool // that the run is suspended when the daemon stops
+}
+
+// entry is what is kept of a run until it is over.
+type entry struct {
+	// Cancel says why the run is to end. It is kept before the run hears of it: a kill does not revive what was cancelled.
+	Cancel string `json:"cancel,omitempty"`
 }
 
 func newRuns(d *Daemon) *runs {
 	return &runs{d: d, going: map[string]*going{}, wake: make(chan struct{}, 1)}
 }
+
+func entryKey(id string) string { return queueFolder + id + ".json" }
 
 const queueFolder = "bot/queue/"
 
@@ -71,7 +75,7 @@ func (r *runs) restore(ctx context.Context) error {
 
 // enqueue keeps a run and lines it up.
 func (r *runs) enqueue(ctx context.Context, p *run.Plan, rec run.Record) error {
-	if err := r.d.o.Storage.Put(ctx, queueFolder+rec.ID+".json", struct{}{}); err != nil {
+	if _, err := r.d.o.Storage.Create(ctx, entryKey(rec.ID), entry{}); err != nil {
 		return err
 	}
 	if err := run.Enqueue(ctx, r.d.o.Storage, p, rec); err != nil {
@@ -106,25 +110,38 @@ func (r *runs) count() { r.d.o.Metrics.Queue(len(r.waiting), len(r.going)) }
 // cancel ends a run, or takes it out of the line, for a reason that its record keeps.
 func (r *runs) cancel(ctx context.Context, id, why string) error {
 	r.mu.Lock()
-	if g := r.going[id]; g != nil {
-		r.mu.Unlock()
-		g.cancel(errors.New(why))
-		return nil
-	}
-	// The lock is held until the record says so: nobody begins it meanwhile.
-	defer r.mu.Unlock()
+	defer r.mu.Unlock() // held until storage says so: nobody begins it meanwhile
 	rec, ok, err := run.ReadRecord(ctx, r.d.o.Storage, id)
 	if err != nil || !ok || rec.State.Over() {
 		return err
 	}
-	if err := run.SetState(ctx, r.d.o.Storage, id, run.Cancelled, why); err != nil {
+	if err := r.d.o.Storage.Put(ctx, entryKey(id), entry{Cancel: why}); err != nil {
+		return err
+	}
+	if g := r.going[id]; g != nil {
+		g.cancel(errors.New(why))
+		return nil
+	}
+	return r.drop(ctx, rec, why)
+}
+
+// drop cancels a run that does not go on. The caller holds the lock.
+func (r *runs) drop(ctx context.Context, rec run.Record, why string) error {
+	if err := run.SetState(ctx, r.d.o.Storage, rec.ID, run.Cancelled, why); err != nil {
 		return err
 	}
 	r.d.o.Metrics.Ended(rec.Kind, run.Cancelled)
-	r.d.watch.end(id)
-	r.waiting = slices.DeleteFunc(r.waiting, func(w string) bool { return w == id })
+	r.d.watch.end(rec.ID)
+	r.waiting = slices.DeleteFunc(r.waiting, func(w string) bool { return w == rec.ID })
 	r.count()
-	return r.d.o.Storage.Delete(ctx, queueFolder+id+".json")
+	return r.d.o.Storage.Delete(ctx, entryKey(rec.ID))
+}
+
+// ends says that a run was cancelled, though it may go on for a moment.
+func (r *runs) ends(ctx context.Context, id string) (bool, error) {
+	var e entry
+	_, err := r.d.o.Storage.Get(ctx, entryKey(id), &e)
+	return e.Cancel != "", err
 }
 
 // work carries out runs until the context is done.
@@ -156,18 +173,13 @@ func (r *runs) take(ctx context.Context) (string, run.Record, context.Context, b
 		return "", run.Record{}, nil, false
 	}
 	for _, id := range slices.Clone(r.waiting) {
-		rec, ok, err := run.ReadRecord(ctx, r.d.o.Storage, id)
+		rec, ok, err := r.due(ctx, id)
 		if err != nil {
-			r.d.o.Log.Warn("reading a run failed", "run", id, "error", r.d.o.Redact(err.Error()))
+			r.d.o.Log.Warn("a run cannot be begun", "run", id, "error", r.d.o.Redact(err.Error()))
 			continue
 		}
-		if !ok || rec.State.Over() { // killed between the two writes of enqueue, or of finish
+		if !ok {
 			r.waiting = slices.DeleteFunc(r.waiting, func(w string) bool { return w == id })
-			if ok {
-				if err := r.d.o.Storage.Delete(ctx, queueFolder+id+".json"); err != nil {
-					r.d.o.Log.Warn("tidying the queue failed", "run", id, "error", r.d.o.Redact(err.Error()))
-				}
-			}
 			continue
 		}
 		busy := false
@@ -178,8 +190,7 @@ func (r *runs) take(ctx context.Context) (string, run.Record, context.Context, b
 			continue
 		}
 		gctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-		context.AfterFunc(ctx, func() { cancel(run.ErrSuspended) })
-		r.going[id] = &going{plan: rec.Plan, cancel: cancel}
+		r.going[id] = &going{plan: rec.Plan, cancel: cancel, forget: context.AfterFunc(ctx, func() { cancel(run.ErrSuspended) })}
 		r.waiting = slices.DeleteFunc(r.waiting, func(w string) bool { return w == id })
 		r.count()
 		if len(r.waiting) > 0 {
@@ -187,122 +198,60 @@ func (r *runs) take(ctx context.Context) (string, run.Record, context.Context, b
 		}
 		return id, rec, gctx, true
 	}
+	r.count()
 	return "", run.Record{}, nil, true
 }
 
-// execute carries out one run.
-func (r *runs) execute(ctx context.Context, rec run.Record) error {
-	d := r.d
-	plan, ok, err := run.ReadPlan(ctx, d.o.Storage, rec.ID)
+// due reads a run that waits, and settles what a kill has left between two writes; false when there is nothing to be
+// done. The caller holds the lock.
+func (r *runs) due(ctx context.Context, id string) (run.Record, bool, error) {
+	var e entry
+	_, err := r.d.o.Storage.Get(ctx, entryKey(id), &e)
 	if err != nil {
-		return err
+		return run.Record{}, false, err
 	}
-	if !ok {
-		return fmt.Errorf("run %s has no plan: ask for it again", rec.ID)
-	}
-	recipe, err := configs.Parse(rec.Origin.Path, []byte(plan.Recipe.Text))
-	if err != nil {
-		return err
-	}
-	env, err := d.o.NewEnv(false, func(e run.Event) { d.observe(rec, e) })
-	if err != nil {
-		return err
-	}
-	o := run.Options{Run: rec.ID, Plan: plan, Out: filepath.Join(d.o.Settings.Work, rec.Plan[:16]), Limit: rec.Limit, Publish: rec.Publish,
-		PublishTo: append([]string{}, d.o.Settings.PublishTo...)}
-	host, _ := os.Hostname()
-	for _, name := range d.locks(rec, recipe, env, host) {
-		l, err := r.lock(ctx, rec, name)
-		if err != nil {
-			return err
+	rec, ok, err := run.ReadRecord(ctx, r.d.o.Storage, id)
+	switch {
+	case err != nil || !ok: // not there yet: whoever wants it queues it again
+		return rec, false, err
+	case !rec.State.Over() && e.Cancel != "": // cancelled, and killed before it ended
+		if err := r.drop(ctx, rec, e.Cancel); err != nil {
+			return rec, false, err
 		}
-		defer l.Release(context.WithoutCancel(ctx))
-		o.Fence = both(o.Fence, l.Check)
+		r.d.told(rec)
+		return rec, false, nil
+	case rec.State == run.RunFailed && again(rec): // killed before it was known why: it may have been the network
+		return rec, true, run.SetState(ctx, r.d.o.Storage, id, run.Queued, "begun again after a failure")
+	case rec.State.Over():
+		return rec, false, r.d.o.Storage.Delete(ctx, entryKey(id))
 	}
-	o.Fence = both(o.Fence, d.ready) // a daemon that lost its storage publishes nothing
-	if err := d.prune(o.Out); err != nil {
-		return err
-	}
-	d.o.Log.Info("begun", "run", rec.ID, "kind", rec.Kind, "recipe", rec.Recipe, "change", rec.Origin.Change)
-	_, err = run.Execute(ctx, env, recipe, o)
-	return err
-}
-
-// locks are the leases that a run needs: its target's, when it publishes, and the GPU's.
-func (d *Daemon) locks(rec run.Record, recipe *configs.Recipe, env *run.Env, host string) []string {
-	var names []string
-	if t := target(recipe); rec.Publish && t != "" {
-		names = append(names, lockName(t))
-	}
-	if device := deviceOf(env); device != "cpu" {
-		names = append(names, "device/"+host+"/"+device)
-	}
-	return names
-}
-
-// deviceOf is the first word of a device's name: cpu, cuda.
-func deviceOf(env *run.Env) string {
-	word, _, _ := strings.Cut(env.Device.Name(), " ")
-	return word
-}
-
-// lock takes a lease for a run. A change's claim on a target ends here: what is merged goes first, and the change's
-// plan is stale by then.
-func (r *runs) lock(ctx context.Context, rec run.Record, name string) (*lease.Lease, error) {
-	for {
-		l, err := lease.Acquire(ctx, r.d.o.Storage, name, lease.Options{Owner: "run " + rec.ID, TTL: r.d.o.Settings.Lease, Keep: true})
-		var held *lease.Held
-		if !errors.As(err, &held) {
-			return l, err
-		}
-		if strings.HasPrefix(held.Owner, "#") {
-			if err := lease.Break(ctx, r.d.o.Storage, name); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(min(max(time.Until(held.Until), 50*time.Millisecond), r.d.o.Settings.Lease/4)):
-		}
-	}
-}
-
-func both(a, b func(context.Context) error) func(context.Context) error {
-	if a == nil {
-		return b
-	}
-	return func(ctx context.Context) error {
-		if err := a(ctx); err != nil {
-			return err
-		}
-		return b(ctx)
-	}
+	return rec, true, nil
 }
 
 // finish settles a run that has ended, or was suspended. ctx is the worker's, own that of the run.
 func (r *runs) finish(ctx, own context.Context, rec run.Record, err error) {
 	d := r.d
 	state, kerr := r.settle(ctx, own, rec.ID, err)
-	again := time.Duration(0)
+	wait := time.Duration(0)
 	switch {
 	case kerr != nil: // the disk is full, or gone: nothing is forgotten, it is looked at again
 		d.o.Log.Warn("the record of a run cannot be kept", "run", rec.ID, "error", d.o.Redact(kerr.Error()))
-		again = time.Minute
+		wait = time.Minute
 	case state.Over():
 		d.o.Metrics.Ended(rec.Kind, state)
 		d.watch.end(rec.ID)
 	case ctx.Err() == nil: // the Hub could not be reached
-		again = backoff(rec.Begun + 4)
+		wait = backoff(rec.Begun + 4)
 	}
 	r.mu.Lock()
+	r.going[rec.ID].forget()
 	delete(r.going, rec.ID)
 	r.count()
 	r.mu.Unlock()
 	r.signal()
-	if again > 0 {
-		time.AfterFunc(again, func() { r.offer(rec.ID) })
+	if wait > 0 {
+		t := time.AfterFunc(wait, func() { r.offer(rec.ID) })
+		context.AfterFunc(ctx, func() { t.Stop() })
 	}
 	text := ""
 	if err != nil {
@@ -314,6 +263,9 @@ func (r *runs) finish(ctx, own context.Context, rec run.Record, err error) {
 
 // maxBegun is how often a run is begun while the Hub cannot be reached.
 const maxBegun = 8
+
+// again says that a run may be begun again by itself: nobody is there to ask for it.
+func again(rec run.Record) bool { return rec.Kind.OnMain() && rec.Begun < maxBegun }
 
 // passing says that a run failed for want of the network, which may come back.
 func passing(err error) bool {
@@ -329,8 +281,7 @@ func (r *runs) settle(ctx, own context.Context, id string, err error) (run.State
 		return run.RunFailed, kerr
 	}
 	switch {
-	case passing(err) && own.Err() == nil && rec.Begun < maxBegun && (rec.Kind == run.Release || rec.Kind == run.Scheduled):
-		// Nobody is there to ask for it again.
+	case passing(err) && own.Err() == nil && again(rec):
 		rec.State, kerr = run.Queued, run.SetState(keep, s, id, run.Queued, r.d.o.Redact(err.Error()))
 	case rec.State.Over():
 	case errors.Is(context.Cause(own), run.ErrSuspended):
@@ -345,7 +296,7 @@ func (r *runs) settle(ctx, own context.Context, id string, err error) (run.State
 		rec.State, kerr = run.RunFailed, run.SetState(keep, s, id, run.RunFailed, why)
 	}
 	if kerr == nil && rec.State.Over() {
-		kerr = s.Delete(keep, queueFolder+id+".json")
+		kerr = s.Delete(keep, entryKey(id))
 	}
 	return rec.State, kerr
 }
@@ -355,7 +306,7 @@ func (d *Daemon) told(rec run.Record) {
 	if rec.Origin.Change != "" {
 		d.queue.add(changeKey(rec.Origin.Change))
 	}
-	if rec.Kind == run.Release || rec.Kind == run.Scheduled {
+	if rec.Kind.OnMain() {
 		d.queue.add(mainKey)
 	}
 }
@@ -370,45 +321,4 @@ func (d *Daemon) observe(rec run.Record, e run.Event) {
 	if d.talker != nil && rec.Origin.Change != "" {
 		d.queue.after(changeKey(rec.Origin.Change), d.o.Progress)
 	}
-}
-
-// prune removes the oldest merged models, so that as many as the settings say are left, the one that comes included.
-func (d *Daemon) prune(next string) error {
-	if err := os.MkdirAll(d.o.Settings.Work, 0o755); err != nil {
-		return fmt.Errorf("folder for merged models: %w; set serve.work", err)
-	}
-	entries, err := os.ReadDir(d.o.Settings.Work)
-	if err != nil {
-		return fmt.Errorf("folder for merged models: %w", err)
-	}
-	inUse := map[string]bool{filepath.Base(next): true}
-	d.runs.mu.Lock()
-	for _, g := range d.runs.going {
-		inUse[g.plan[:16]] = true
-	}
-	d.runs.mu.Unlock()
-	type old struct {
-		name string
-		at   time.Time
-	}
-	var others []old
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil || !e.IsDir() || !workFolder(e.Name()) || inUse[e.Name()] {
-			continue
-		}
-		others = append(others, old{e.Name(), info.ModTime()})
-	}
-	slices.SortFunc(others, func(a, b old) int { return b.at.Compare(a.at) })
-	for _, o := range others[min(len(others), max(d.o.Settings.Keep-len(inUse), 0)):] {
-		if err := os.RemoveAll(filepath.Join(d.o.Settings.Work, o.name)); err != nil {
-			return fmt.Errorf("removing an old model: %w", err)
-		}
-	}
-	return nil
-}
-
-// workFolder says that a name is one that execute makes: nothing else in the folder is touched.
-func workFolder(name string) bool {
-	return len(name) == 16 && strings.Trim(name, "0123456789abcdef") == ""
 }

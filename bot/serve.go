@@ -69,12 +69,18 @@ func (d *Daemon) accept(ctx context.Context, e github.Event) (bool, error) {
 	}
 	// One that was here before is looked at, too: the first time may have ended in a kill. It costs one look.
 	if e.Change != "" {
-		d.queue.add(changeKey(e.Change))
+		d.heardOf(e.Change)
 	}
 	if e.Main {
 		d.queue.add(mainKey)
 	}
 	return fresh, nil
+}
+
+// heardOf has a change looked at that something happened to.
+func (d *Daemon) heardOf(id string) {
+	d.sight.moved(id)
+	d.queue.add(changeKey(id))
 }
 
 // planAgain has changes planned anew although their commits are the same: somebody asked for a check again.
@@ -88,7 +94,7 @@ func (d *Daemon) planAgain(ctx context.Context, e github.Event) error {
 			d.mu.Lock()
 			d.again[c.ID] = true
 			d.mu.Unlock()
-			d.queue.add(changeKey(c.ID))
+			d.heardOf(c.ID)
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"mergebot/bot/change"
@@ -21,70 +22,91 @@ func (d *Daemon) tellChange(ctx context.Context, c *change.State) error {
 	if d.talker == nil || !d.concerned(c) {
 		return nil
 	}
-	before, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
 	told := d.tell(ctx, c)
-	after, err := json.Marshal(c)
-	if err != nil {
+	if err := change.Write(context.WithoutCancel(ctx), d.o.Storage, c); err != nil {
 		return err
-	}
-	if string(before) != string(after) {
-		if err := change.Write(context.WithoutCancel(ctx), d.o.Storage, c); err != nil {
-			return err
-		}
 	}
 	return told
 }
 
-// tell writes what is new. The first thing that cannot be written ends it.
+// tell writes what is new. What is refused does not keep the rest from being written: a conversation may be locked, a
+// commit gone. A forge that is down, or asks for patience, is left alone.
 func (d *Daemon) tell(ctx context.Context, c *change.State) error {
-	for i := range c.Commands { // first: people wait for it
-		if k := &c.Commands[i]; k.React != "" && !k.Reacted {
-			err := d.talker.React(ctx, k.Comment, k.React)
-			if errors.Is(err, forge.ErrForbidden) { // the comment below says it, too
-				d.o.Log.Warn("no reaction", "change", c.ID, "error", d.o.Redact(err.Error()))
-			} else if err != nil && !errors.Is(err, forge.ErrNotFound) {
-				return fmt.Errorf("react to a comment of #%s: %w", c.ID, err)
-			}
-			k.Reacted = true
-		}
-	}
 	conv, err := d.conversation(ctx, c)
 	if err != nil {
 		return err
 	}
-	if body := d.o.Redact(talk.Comment(conv)); sum(body) != c.Told.CommentSum {
-		id, err := d.talker.SetComment(ctx, c.ID, c.Told.Comment, talk.Marker(c.ID), body)
-		if err != nil {
-			return fmt.Errorf("comment on #%s: %w", c.ID, err)
+	var writes []func() error
+	for i := range c.Commands { // first: people wait for it
+		if k := &c.Commands[i]; k.React != "" && !k.Reacted {
+			writes = append(writes, func() error { return d.react(ctx, c, k) })
 		}
-		c.Told.Comment, c.Told.CommentSum = id, sum(body)
 	}
-	if c.PlannedHead == "" {
+	writes = append(writes, func() error { return d.tellComment(ctx, c, conv) })
+	for _, check := range checks(conv) {
+		writes = append(writes, func() error { return d.tellCheck(ctx, &c.Told, check) })
+	}
+	var failed error
+	for _, write := range writes {
+		err := write()
+		var later *forge.Later
+		if failed = errors.Join(failed, err); ctx.Err() != nil || errors.As(err, &later) {
+			break
+		}
+	}
+	return failed
+}
+
+// react answers a command at once.
+func (d *Daemon) react(ctx context.Context, c *change.State, k *change.Command) error {
+	err := d.talker.React(ctx, k.Comment, k.React)
+	if errors.Is(err, forge.ErrForbidden) { // the comment says it, too
+		d.o.Log.Warn("no reaction", "change", c.ID, "error", d.o.Redact(err.Error()))
+	} else if err != nil && !errors.Is(err, forge.ErrNotFound) {
+		return fmt.Errorf("react to a comment of #%s: %w", c.ID, err)
+	}
+	k.Reacted = true
+	return nil
+}
+
+// tellComment writes the living comment unless the forge has it like this.
+func (d *Daemon) tellComment(ctx context.Context, c *change.State, conv talk.Conversation) error {
+	body := d.o.Redact(talk.Comment(conv))
+	if sum(body) == c.Told.CommentSum {
 		return nil
 	}
-	for _, p := range c.Plans {
-		if p.Removed {
-			continue
-		}
-		if err := d.tellCheck(ctx, &c.Told, talk.PlanCheck(conv, p)); err != nil {
-			return err
+	id, err := d.talker.SetComment(ctx, c.ID, c.Told.Comment, talk.Marker(c.ID), body)
+	if err != nil {
+		return fmt.Errorf("comment on #%s: %w", c.ID, err)
+	}
+	c.Told.Comment, c.Told.CommentSum = id, sum(body)
+	return nil
+}
+
+// checks are those of a change: of each recipe's plan, and of the runs of each of its commits.
+func checks(conv talk.Conversation) []forge.Check {
+	var out []forge.Check
+	for _, p := range conv.State.Plans {
+		if !p.Removed && conv.State.PlannedHead != "" {
+			out = append(out, talk.PlanCheck(conv, p))
 		}
 	}
+	return append(out, runChecks(conv.Page, conv.Runs, func(k run.Kind) bool { return !k.OnMain() })...)
+}
+
+// runChecks has one check for all runs of a commit: the worst of them decides.
+func runChecks(page string, runs []talk.Run, of func(run.Kind) bool) []forge.Check {
 	byCommit := map[string][]talk.Run{}
-	for _, r := range conv.Runs {
-		if r.Record.Kind == run.Try || r.Record.Kind == run.Full {
+	for _, r := range runs {
+		if of(r.Record.Kind) {
 			byCommit[r.Record.Origin.Commit] = append(byCommit[r.Record.Origin.Commit], r)
 		}
 	}
-	for commit, runs := range byCommit {
-		if err := d.tellCheck(ctx, &c.Told, talk.RunCheck(commit, conv.Page, runs)); err != nil {
-			return err
-		}
+	var out []forge.Check
+	for _, commit := range slices.Sorted(maps.Keys(byCommit)) {
+		out = append(out, talk.RunCheck(commit, page, byCommit[commit]))
 	}
-	return nil
+	return out
 }
 
 // tellCheck writes a check unless the forge has it like this.
@@ -151,50 +173,40 @@ func (d *Daemon) tellMain(ctx context.Context, m *change.Main) error {
 	if d.talker == nil {
 		return nil
 	}
-	var failed error
-	moved := false
-	for i := range m.Recipes {
-		r := &m.Recipes[i]
-		rec, ok, err := d.talkRun(ctx, r.Run)
+	var runs []talk.Run
+	for _, id := range m.Releases {
+		r, ok, err := d.talkRun(ctx, id)
 		if err != nil {
 			return err
 		}
-		if !ok || rec.Record.Kind != run.Release {
+		if ok {
+			runs = append(runs, r)
+		}
+	}
+	var failed error
+	for _, check := range runChecks(d.o.Settings.URL, runs, run.Kind.OnMain) {
+		if err := d.tellCheck(ctx, &m.Told, check); err != nil {
+			failed = errors.Join(failed, err)
 			continue
 		}
-		// All recipes of a commit have one check: the worst of them decides.
-		runs := []talk.Run{rec}
-		for j := range m.Recipes {
-			if other := m.Recipes[j]; j != i && other.Commit == r.Commit {
-				if o, ok, err := d.talkRun(ctx, other.Run); err != nil {
-					return err
-				} else if ok && o.Record.Kind == run.Release {
-					runs = append(runs, o)
-				}
-			}
+		// Once all runs of a commit are over and told, nothing of it changes any more.
+		of := func(r talk.Run) bool { return r.Record.Origin.Commit == check.Commit }
+		done := !slices.ContainsFunc(runs, func(r talk.Run) bool { return of(r) && !r.Record.State.Over() }) &&
+			!slices.ContainsFunc(m.Recipes, func(r change.Recipe) bool { return r.Commit == check.Commit && r.Wanted.Run != "" })
+		if done {
+			m.Releases = slices.DeleteFunc(m.Releases, func(id string) bool {
+				return slices.ContainsFunc(runs, func(r talk.Run) bool { return of(r) && r.Record.ID == id })
+			})
+			delete(m.Told.Checks, check.Commit+"/"+check.Name)
 		}
-		slices.SortFunc(runs, func(a, b talk.Run) int {
-			if a.Record.ID < b.Record.ID {
-				return -1
-			}
-			return 1
-		})
-		before := r.Told.Checks[r.Commit+"/mergebot/run"]
-		if err := d.tellCheck(ctx, &r.Told, talk.RunCheck(r.Commit, d.o.Settings.URL, runs)); err != nil {
-			failed = err
-			break
-		}
-		moved = moved || before != r.Told.Checks[r.Commit+"/mergebot/run"]
 	}
-	if moved {
-		if err := change.WriteMain(context.WithoutCancel(ctx), d.o.Storage, m); err != nil {
-			return err
-		}
+	if err := change.WriteMain(context.WithoutCancel(ctx), d.o.Storage, m); err != nil {
+		return err
 	}
 	return failed
 }
 
-// compare sets a scheduled run beside the one before, and opens an issue where a score has moved by more than chance.
+// compare sets a scheduled run beside the last one that has scores, and opens an issue where a score has moved by more than chance.
 func (d *Daemon) compare(ctx context.Context, m *change.Main) error {
 	for i := range m.Recipes {
 		r := &m.Recipes[i]
@@ -220,7 +232,7 @@ func (d *Daemon) compare(ctx context.Context, m *change.Main) error {
 }
 
 func (d *Daemon) compareRuns(ctx context.Context, r *change.Recipe, after run.Record) error {
-	if after.State != run.Succeeded && after.State != run.Gated {
+	if !scored(after) {
 		r.Note = "the scheduled run " + after.ID + " " + string(after.State)
 		return nil
 	}
@@ -261,7 +273,12 @@ func (d *Daemon) compareRuns(ctx context.Context, r *change.Recipe, after run.Re
 		lock = diff.Lock
 	}
 	marker, title, body := talk.Issue(r.Path, before, after, paired, d.o.Settings.URL, lock...)
-	r.Issue, err = d.talker.OpenIssue(ctx, marker, d.o.Redact(title), d.o.Redact(body))
+	issue, err := d.talker.OpenIssue(ctx, marker, d.o.Redact(title), d.o.Redact(body))
+	if errors.Is(err, forge.ErrForbidden) || errors.Is(err, forge.ErrNotFound) { // the repository has no issues
+		r.Note += "; no issue could be opened: " + d.o.Redact(err.Error())
+		return nil
+	}
+	r.Issue = issue
 	return err
 }
 

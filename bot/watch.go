@@ -61,6 +61,9 @@ func (w *watch) open(id string) (<-chan run.Event, func()) {
 			delete(w.eyes[id], c)
 			close(c)
 		}
+		if len(w.eyes[id]) == 0 {
+			delete(w.eyes, id)
+		}
 	}
 }
 

@@ -3,9 +3,12 @@
 package change
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"path"
 	"regexp"
 	"strings"
@@ -24,8 +27,8 @@ type State struct {
 	PlannedBase string    `json:"planned_base,omitempty"`
 	PlannedAt   time.Time `json:"planned_at,omitzero"`
 	// Outages is how often in a row a plan was kept from being made.
-	Outages int `json:"outages,omitempty"`
-	Plans       []Plan    `json:"plans,omitempty"` // in the order of paths
+	Outages int    `json:"outages,omitempty"`
+	Plans   []Plan `json:"plans,omitempty"` // in the order of paths
 	// Past are earlier plans, the newest first; few of them.
 	Past []Past `json:"past,omitempty"`
 	// Trusted is the head of a fork that a maintainer vouched for.
@@ -36,7 +39,7 @@ type State struct {
 	Seen time.Time `json:"seen,omitzero"`
 	// Runs of this change, oldest first.
 	Runs []string `json:"runs,omitempty"`
-	// Locked are the target repositories that it has taken.
+	// Locked are the target repositories whose locks it holds, or was about to take.
 	Locked []string `json:"locked,omitempty"`
 	// Problem is why the change could not be planned at all; "" if it could.
 	Problem string `json:"problem,omitempty"`
@@ -106,9 +109,14 @@ type Check struct {
 
 // Main is what the bot knows of the default branch.
 type Main struct {
-	Branch  string   `json:"branch"`
-	Head    string   `json:"head"`    // that Recipes are of, and whose runs have been asked for
-	Recipes []Recipe `json:"recipes"` // in the order of paths
+	Repo     string   `json:"repo,omitempty"` // that all of the storage is about
+	Branch   string   `json:"branch"`
+	Patterns []string `json:"patterns,omitempty"` // by which Recipes were found
+	Head     string   `json:"head"`               // that Recipes are of, and whose runs have been asked for
+	Recipes  []Recipe `json:"recipes"`            // in the order of paths
+	// Releases are runs of kind publish whose commits' checks may still change; Told is what has been told of those.
+	Releases []string `json:"releases,omitempty"`
+	Told     Told     `json:"told,omitzero"`
 }
 
 // Recipe is a recipe on the default branch.
@@ -121,7 +129,8 @@ type Recipe struct {
 	Target   string          `json:"target,omitempty"` // mergebot.publish.repo
 	Schedule string          `json:"schedule,omitempty"`
 	Problems []configs.Error `json:"problems,omitempty"`
-	// Run is the newest run of it, of kind publish or schedule; "" when there is none. Previous is the one before.
+	// Run is the newest run of it, of kind publish or schedule; "" when there is none. Previous is the newest before it
+	// that has scores.
 	Run      string `json:"run,omitempty"`
 	Previous string `json:"previous,omitempty"`
 	// Wanted is a run that is decided on and not queued yet: it is planned first. "" when there is none.
@@ -135,8 +144,6 @@ type Recipe struct {
 	// was opened because it differs.
 	Compared string `json:"compared,omitempty"`
 	Issue    string `json:"issue,omitempty"`
-	// Told is the check of its commit that the forge has been told of.
-	Told Told `json:"told,omitzero"`
 }
 
 // Wanted is a run that is decided on.
@@ -169,9 +176,20 @@ func Read(ctx context.Context, s *run.Storage, key string) (*State, bool, error)
 	return &c, ok, err
 }
 
-// Write keeps a change.
+// Write keeps a change. One that is there like this is not written again: hundreds are looked at every minute.
 func Write(ctx context.Context, s *run.Storage, c *State) error {
-	return s.Put(ctx, folder+Key(c.ID)+".json", c)
+	return write(ctx, s, folder+Key(c.ID)+".json", c)
+}
+
+func write(ctx context.Context, s *run.Storage, key string, v any) error {
+	b, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	if old, ok, err := s.ReadBytes(ctx, key); err == nil && ok && bytes.Equal(old, b) {
+		return nil
+	}
+	return s.WriteBytes(ctx, key, b)
 }
 
 // Keys lists the keys of all changes.
@@ -216,4 +234,4 @@ func ReadMain(ctx context.Context, s *run.Storage) (*Main, bool, error) {
 }
 
 // WriteMain keeps it.
-func WriteMain(ctx context.Context, s *run.Storage, m *Main) error { return s.Put(ctx, mainKey, m) }
+func WriteMain(ctx context.Context, s *run.Storage, m *Main) error { return write(ctx, s, mainKey, m) }

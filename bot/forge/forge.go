@@ -18,12 +18,13 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrForbidden is returned where the bot lacks a permission; the text names it.
 	ErrForbidden = errors.New("not permitted")
-	// ErrTooLarge is returned by Read for files above [MaxFile].
+	// ErrTooLarge is returned by Read for files above [MaxFile], and by Files and Diff where there are too many to list.
 	ErrTooLarge = errors.New("file too large")
 )
 
-// MaxFile is the size in bytes above which a file is not read. Recipes have a few kilobytes.
-const MaxFile = 1 << 20
+// MaxFile is the size in bytes above which a file is not read. Recipes have a few kilobytes; of those that cannot be
+// planned the text is kept, and anyone can push fifty of them.
+const MaxFile = 256 << 10
 
 // Later is returned when the place asks to be left alone, or cannot be reached.
 type Later struct {

@@ -115,6 +115,8 @@ func (c Conversation) headline() string {
 		return "**Cannot be planned:** " + sentence(plain(s.Problem, messageLength))
 	case s.State == forge.Closed:
 		return "**Closed without being merged.** Its runs are cancelled and its locks given back; nothing of it is published."
+	case s.State == forge.Open && s.Target != "" && c.Target != "" && s.Target != c.Target:
+		return "**Goes to " + span(s.Target) + " now.** Only what goes to " + span(c.Target) + " is planned and run: its runs are cancelled and its locks given back."
 	case s.PlannedHead == "":
 		return "**Planning** commit " + c.commit(s.Head) + ": this takes seconds."
 	case s.State == forge.Open && s.PlannedHead != s.Head:

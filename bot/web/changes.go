@@ -65,6 +65,9 @@ type numbered struct {
 	Here   bool
 }
 
+// longestLine is how many characters of a line are shown: a file may have but one, and a problem on each word of it.
+const longestLine = 240
+
 // around cuts a line out of a text, with the two before and after it.
 func around(text string, at int) []numbered {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
@@ -73,7 +76,7 @@ func around(text string, at int) []numbered {
 	}
 	var out []numbered
 	for n := max(1, at-2); n <= min(len(lines), at+2); n++ {
-		out = append(out, numbered{n, lines[n-1], n == at})
+		out = append(out, numbered{n, clip(longestLine, lines[n-1]), n == at})
 	}
 	return out
 }

@@ -31,7 +31,7 @@ type stepsView struct {
 	State  run.State
 }
 
-// Models are the base and the others, in the recipe's order.
+// Models are the base and the others, in the recipe's order, each before its adapter.
 func (v runView) Models() []run.LockedModel {
 	if v.Plan == nil {
 		return nil
@@ -41,10 +41,18 @@ func (v runView) Models() []run.LockedModel {
 
 func lockedModels(p *run.Plan) []run.LockedModel {
 	var out []run.LockedModel
-	if p.Lock.Base != nil {
-		out = append(out, *p.Lock.Base)
+	add := func(m run.LockedModel) {
+		if out = append(out, m); m.Adapter != nil {
+			out = append(out, *m.Adapter)
+		}
 	}
-	return append(out, p.Lock.Models...)
+	if p.Lock.Base != nil {
+		add(*p.Lock.Base)
+	}
+	for _, m := range p.Lock.Models {
+		add(m)
+	}
+	return out
 }
 
 func (s *site) run(r *http.Request) (view, error) {

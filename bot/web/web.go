@@ -3,7 +3,8 @@
 // It promises that
 //
 //   - nothing is changed by looking: only GET and HEAD are answered;
-//   - no text of a record, a recipe or a model becomes markup, and secrets are redacted before anything is drawn;
+//   - no text of a record, a recipe or a model becomes markup or turns the direction of writing, and secrets are redacted
+//     before anything is drawn;
 //   - a page asks nothing of any other place, and works without scripts by being loaded again;
 //   - what an address names is checked before it becomes a path in storage;
 //   - a reader who is slow never holds up a run.
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"mergebot/bot/run"
+	"mergebot/eval/report"
 )
 
 // Options of the page.
@@ -56,7 +58,9 @@ func New(o Options) http.Handler {
 		o.Redact = func(s string) string { return s }
 	}
 	o.Repo, o.URL = o.Redact(o.Repo), o.Redact(o.URL)
-	s := &site{Options: o, store: newStore(o.Storage, o.Redact, o.Now), feeds: newFeeds(o.Watch)}
+	// Characters that turn the direction of writing can make a recipe read otherwise than it is.
+	clean := func(text string) string { return report.Visible(o.Redact(text)) }
+	s := &site{Options: o, store: newStore(o.Storage, clean, o.Now), feeds: newFeeds(o.Watch)}
 	s.pages = parsePages(s.words())
 
 	mux := http.NewServeMux()

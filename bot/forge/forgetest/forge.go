@@ -34,6 +34,8 @@ type Forge struct {
 	issues   map[string]string           // marker → body
 	reacted  map[int64][]forge.Reaction
 	writes   map[string]int
+	reads    map[string]int
+	failing  map[string]error // by what is written
 }
 
 type commit struct {
@@ -50,7 +52,8 @@ type pull struct {
 func New(files map[string]string) *Forge {
 	f := &Forge{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), commits: map[string]commit{}, blobs: map[string][]byte{}, changes: map[string]*pull{},
 		writers: map[string]bool{}, next: 1000, comments: map[string][]forge.Comment{}, living: map[string]map[int64]string{}, checks: map[string]forge.Check{},
-		issues: map[string]string{}, reacted: map[int64][]forge.Reaction{}, writes: map[string]int{}}
+		issues: map[string]string{}, reacted: map[int64][]forge.Reaction{}, writes: map[string]int{}, reads: map[string]int{},
+		failing: map[string]error{}}
 	f.main = f.commit(files)
 	return f
 }
@@ -144,12 +147,49 @@ func (f *Forge) Close(id string) {
 	f.changes[id].State, f.changes[id].Updated = forge.Closed, f.tick()
 }
 
+// Reopen opens a change again, with these files on top of its head; without files at the same head.
+func (f *Forge) Reopen(id string, files map[string]string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := f.changes[id]
+	if len(files) > 0 {
+		p.Head = f.commit(files, p.Head)
+	}
+	p.State, p.MergeCommit, p.Updated = forge.Open, "", f.tick()
+	return p.Head
+}
+
+// Retarget has a change go to another branch.
+func (f *Forge) Retarget(id, branch string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changes[id].Target, f.changes[id].Updated = branch, f.tick()
+}
+
+// Delete takes a change away, with what was said.
+func (f *Forge) Delete(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.changes, id)
+	delete(f.comments, id)
+}
+
 // Say comments on a change.
-func (f *Forge) Say(id, author, body string) int64 {
+func (f *Forge) Say(id, author, body string) int64 { return f.SayAt(id, author, body, time.Time{}) }
+
+// SayAt comments as if at another time; the zero time is now.
+func (f *Forge) SayAt(id, author, body string, at time.Time) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.next++
-	f.comments[id] = append(f.comments[id], forge.Comment{ID: f.next, Author: author, Body: body, At: f.tick()})
+	now := f.tick()
+	if at.IsZero() {
+		at = now
+	}
+	f.comments[id] = append(f.comments[id], forge.Comment{ID: f.next, Author: author, Body: body, At: at})
+	if p := f.changes[id]; p != nil {
+		p.Updated = now
+	}
 	return f.next
 }
 
@@ -169,6 +209,13 @@ func (f *Forge) Down(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.down = err
+}
+
+// Fail makes writes of one kind fail (comment, check, reaction, issue); nil ends it.
+func (f *Forge) Fail(what string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failing[what] = err
 }
 
 // Living returns the bot's comments on a change: there should be one.
@@ -207,9 +254,29 @@ func (f *Forge) Writes(what string) int {
 	return f.writes[what]
 }
 
-func (f *Forge) enter(ctx context.Context) error {
+// Reads is how often each of the forge's reading methods was called.
+func (f *Forge) Reads() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.reads)
+}
+
+func (f *Forge) enter(ctx context.Context, method string) error {
+	f.mu.Lock()
+	f.reads[method]++
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return f.down
+}
+
+// write is enter for what writes.
+func (f *Forge) write(ctx context.Context, what string) error {
 	f.mu.Lock()
 	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := f.failing[what]; err != nil {
 		return err
 	}
 	return f.down
@@ -220,14 +287,14 @@ func (f *Forge) Repo() string { return "acme/recipes" }
 
 // Head implements forge.Forge.
 func (f *Forge) Head(ctx context.Context) (forge.Commit, string, error) {
-	err := f.enter(ctx)
+	err := f.enter(ctx, "Head")
 	defer f.mu.Unlock()
 	return forge.Commit{SHA: f.main, Time: f.commits[f.main].at}, "main", err
 }
 
 // Open implements forge.Forge.
 func (f *Forge) Open(ctx context.Context) ([]forge.Change, error) {
-	err := f.enter(ctx)
+	err := f.enter(ctx, "Open")
 	defer f.mu.Unlock()
 	var out []forge.Change
 	for _, id := range slices.Sorted(maps.Keys(f.changes)) {
@@ -242,7 +309,7 @@ func (f *Forge) Open(ctx context.Context) ([]forge.Change, error) {
 
 // Change implements forge.Forge.
 func (f *Forge) Change(ctx context.Context, id string) (forge.Change, error) {
-	err := f.enter(ctx)
+	err := f.enter(ctx, "Change")
 	defer f.mu.Unlock()
 	p := f.changes[id]
 	if err != nil || p == nil {
@@ -262,7 +329,7 @@ func errOr(err error) error {
 
 // Files implements forge.Forge.
 func (f *Forge) Files(ctx context.Context, sha string) ([]forge.File, error) {
-	err := f.enter(ctx)
+	err := f.enter(ctx, "Files")
 	defer f.mu.Unlock()
 	var out []forge.File
 	for _, path := range slices.Sorted(maps.Keys(f.commits[sha].files)) {
@@ -273,7 +340,7 @@ func (f *Forge) Files(ctx context.Context, sha string) ([]forge.File, error) {
 
 // Diff implements forge.Forge.
 func (f *Forge) Diff(ctx context.Context, base, head string) ([]forge.File, error) {
-	err := f.enter(ctx)
+	err := f.enter(ctx, "Diff")
 	defer f.mu.Unlock()
 	return f.diff(f.mergeBase(base, head), head), err
 }
@@ -314,7 +381,7 @@ func (f *Forge) parent(sha string) string {
 
 // Read implements forge.Forge.
 func (f *Forge) Read(ctx context.Context, blob string) ([]byte, error) {
-	err := f.enter(ctx)
+	err := f.enter(ctx, "Read")
 	defer f.mu.Unlock()
 	b, ok := f.blobs[blob]
 	if err == nil && !ok {
@@ -328,9 +395,12 @@ func (f *Forge) Link(sha, path string) string { return "https://forge.example/" 
 
 // Comments implements forge.Talker.
 func (f *Forge) Comments(ctx context.Context, id string, since time.Time) ([]forge.Comment, error) {
-	err := f.enter(ctx)
+	err := f.enter(ctx, "Comments")
 	defer f.mu.Unlock()
 	var out []forge.Comment
+	if err == nil && f.changes[id] == nil {
+		err = forge.ErrNotFound
+	}
 	for _, c := range f.comments[id] {
 		if !c.At.Before(since) {
 			out = append(out, c)
@@ -341,7 +411,7 @@ func (f *Forge) Comments(ctx context.Context, id string, since time.Time) ([]for
 
 // React implements forge.Talker.
 func (f *Forge) React(ctx context.Context, comment int64, r forge.Reaction) error {
-	err := f.enter(ctx)
+	err := f.write(ctx, "reaction")
 	defer f.mu.Unlock()
 	if err == nil {
 		f.writes["reaction"]++
@@ -354,7 +424,7 @@ func (f *Forge) React(ctx context.Context, comment int64, r forge.Reaction) erro
 
 // Permission implements forge.Talker.
 func (f *Forge) Permission(ctx context.Context, login string) (forge.Permission, error) {
-	err := f.enter(ctx)
+	err := f.enter(ctx, "Permission")
 	defer f.mu.Unlock()
 	if err == nil && f.writers[login] {
 		return forge.Write, nil
@@ -364,7 +434,7 @@ func (f *Forge) Permission(ctx context.Context, login string) (forge.Permission,
 
 // SetComment implements forge.Talker.
 func (f *Forge) SetComment(ctx context.Context, id string, comment int64, marker, body string) (int64, error) {
-	err := f.enter(ctx)
+	err := f.write(ctx, "comment")
 	defer f.mu.Unlock()
 	if err != nil {
 		return 0, err
@@ -391,7 +461,7 @@ func (f *Forge) SetComment(ctx context.Context, id string, comment int64, marker
 
 // SetCheck implements forge.Talker.
 func (f *Forge) SetCheck(ctx context.Context, id int64, c forge.Check) (int64, error) {
-	err := f.enter(ctx)
+	err := f.write(ctx, "check")
 	defer f.mu.Unlock()
 	if err != nil {
 		return 0, err
@@ -407,7 +477,7 @@ func (f *Forge) SetCheck(ctx context.Context, id int64, c forge.Check) (int64, e
 
 // OpenIssue implements forge.Talker.
 func (f *Forge) OpenIssue(ctx context.Context, marker, title, body string) (string, error) {
-	err := f.enter(ctx)
+	err := f.write(ctx, "issue")
 	defer f.mu.Unlock()
 	if err != nil {
 		return "", err
