@@ -14,6 +14,7 @@ func checkRecipe(d *decoder, r *Recipe) {
 	checkTokenizer(d, r)
 	if known {
 		checkModels(d, r, m)
+		checkStack(d, r, m)
 		checkParameters(d, r, m)
 	}
 	checkSlices(d, r)
@@ -139,11 +140,10 @@ func checkTokenizerSource(d *decoder, r *Recipe, path, source string) {
 }
 
 func checkModels(d *decoder, r *Recipe, m Method) {
-	if m.Base == BaseRequired && r.BaseModel.IsZero() && !d.written("base_model") {
+	own := func(s Slice) bool { return !s.BaseModel.IsZero() }
+	ofSlices := len(r.Slices) > 0 && !slices.ContainsFunc(r.Slices, func(s Slice) bool { return !own(s) })
+	if m.Base == BaseRequired && r.BaseModel.IsZero() && !d.written("base_model") && !ofSlices {
 		d.failAt("merge_method", "merge_method %s needs a base_model", m.Name)
-	}
-	if m.Prunes() && len(r.Slices) > 0 {
-		d.failKey("slices", "", "merge_method %s merges whole models; write models", m.Name)
 	}
 	if len(r.Models) == 0 {
 		return
@@ -187,34 +187,5 @@ func checkBaseAmongModels(d *decoder, r *Recipe, m Method) {
 		d.failAt(index("models", i), "the base has no delta to itself: remove it from the models")
 	case m.Base != BaseIsModel && i >= 0 && len(r.Models[i].Parameters) > 0:
 		d.failAt(join(index("models", i), "parameters"), "parameters of the base have no effect with merge_method %s; remove them", m.Name)
-	}
-}
-
-func checkSlices(d *decoder, r *Recipe) {
-	for i, s := range r.Slices {
-		path := index("slices", i)
-		if len(s.Sources) == 0 {
-			d.failAt(path, "the sources are missing: {sources: [{model: org/name, layer_range: [0, 16]}]}")
-		}
-		depth := -1
-		for j, source := range s.Sources {
-			at := join(path, index("sources", j))
-			if !d.written(join(at, "model")) {
-				d.failAt(at, "the model is missing: {model: org/name, layer_range: [0, 16]}")
-			}
-			lr := source.LayerRange
-			if lr == nil && !d.written(join(at, "layer_range")) {
-				continue // all layers
-			}
-			if len(lr) != 2 || lr[0] < 0 || lr[1] <= lr[0] {
-				d.failAt(join(at, "layer_range"), "want [first, one after the last], such as [0, 16]")
-				continue
-			}
-			if n := lr[1] - lr[0]; depth >= 0 && n != depth {
-				d.failAt(join(at, "layer_range"), "%s here, %d in the source before; all sources of a slice have as many layers", countOf(n, "layer"), depth)
-			} else {
-				depth = n
-			}
-		}
 	}
 }

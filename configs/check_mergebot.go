@@ -105,9 +105,15 @@ func checkRatios(d *decoder, r *Recipe) {
 	if r.MergeMethod != "dppa" {
 		return
 	}
-	for i, m := range r.Models {
+	for i, m := range r.Inputs() {
 		path := join(index("models", i), "parameters")
+		if len(r.Slices) > 0 {
+			path = join("slices[0]", join(index("sources", i), "parameters"))
+		}
 		density, ok := m.Parameters["density"].Constant()
+		if !ok && len(r.Slices) == 1 {
+			density, ok = r.Slices[0].Parameters["density"].Constant()
+		}
 		if !ok {
 			density, ok = r.Parameters["density"].Constant()
 		}
@@ -154,13 +160,13 @@ func checkSearch(d *decoder, r *Recipe, m Method) {
 	if d.written(path+".coefficients") && s.Coefficient == "none" {
 		d.failKey(path+".coefficients", "", "no coefficient is sought: write coefficient: common or per-domain, too")
 	}
-	given := 0
-	for _, model := range r.Models {
-		if _, ok := model.Ratios(); ok {
+	given, experts := 0, r.Experts()
+	for _, i := range experts {
+		if _, ok := r.Inputs()[i].Ratios(); ok {
 			given++
 		}
 	}
-	switch seeksRatios := len(s.Methods) > 0 && (given == 0 || given < len(r.Models)); {
+	switch seeksRatios := len(s.Methods) > 0 && (given == 0 || given < len(experts)); {
 	case seeksRatios || s.Coefficient != "none":
 	case given > 0:
 		d.failAt(path, "nothing is sought: every model has ratios of its own, and coefficient is none")

@@ -192,9 +192,9 @@ func checkRequired(d *decoder, r *Recipe, m Method) {
 // checkDella holds density ± epsilon within (0, 1): they are chances. A density
 // of 1 keeps all and draws nothing.
 func checkDella(d *decoder, r *Recipe) {
-	for i, model := range r.Models {
+	check := func(path string, levels ...Parameters) {
 		get := func(name string, def float64) (float64, bool) {
-			for _, values := range []Parameters{model.Parameters, r.Parameters} {
+			for _, values := range levels {
 				if v, ok := values[name]; ok {
 					return v.Constant()
 				}
@@ -204,7 +204,15 @@ func checkDella(d *decoder, r *Recipe) {
 		density, plain := get("density", 1)
 		epsilon, alsoPlain := get("epsilon", 0.15)
 		if plain && alsoPlain && density < 1 && (density-epsilon <= 0 || density+epsilon >= 1) {
-			d.failAt(index("models", i), "density %v with epsilon %v gives chances from %.3g to %.3g; both must lie between 0 and 1", density, epsilon, density-epsilon, density+epsilon)
+			d.failAt(path, "density %v with epsilon %v gives chances from %.3g to %.3g; both must lie between 0 and 1", density, epsilon, density-epsilon, density+epsilon)
+		}
+	}
+	for i, model := range r.Models {
+		check(index("models", i), model.Parameters, r.Parameters)
+	}
+	for i, s := range r.Slices {
+		for j, source := range s.Sources {
+			check(join(index("slices", i), index("sources", j)), source.Parameters, s.Parameters, r.Parameters)
 		}
 	}
 }

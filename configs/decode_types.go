@@ -67,8 +67,8 @@ func (d *decoder) parameters(n *yaml.Node, path string, into *Parameters) {
 	}
 }
 
-// value reads a parameter: a number or switch, a list of numbers, or a list of
-// {filter, value}.
+// value reads a parameter: a number or switch, a list of numbers, or {filter,
+// value}, one or a list.
 func (d *decoder) value(n *yaml.Node) (Value, bool) {
 	d.depth++
 	defer func() { d.depth-- }()
@@ -79,10 +79,14 @@ func (d *decoder) value(n *yaml.Node) (Value, bool) {
 	if n.Kind == yaml.SequenceNode && len(n.Content) > 0 && target(n.Content[0]).Kind == yaml.MappingNode {
 		return d.cases(n)
 	}
+	if n.Kind == yaml.MappingNode { // one case may stand without a list
+		c, ok := d.oneCase(n)
+		return Value{cases: []valueCase{c}}, ok
+	}
 	return d.plainValue(n)
 }
 
-// plainValue reads a number, a switch or a gradient.
+// plainValue reads a number, a switch or a gradient of either.
 func (d *decoder) plainValue(n *yaml.Node) (Value, bool) {
 	if n.Kind == yaml.SequenceNode {
 		if len(n.Content) == 0 {
@@ -92,8 +96,14 @@ func (d *decoder) plainValue(n *yaml.Node) (Value, bool) {
 		numbers := make([]float64, len(n.Content))
 		before := len(d.errs)
 		for i, item := range n.Content {
-			if item, ok := d.enter(item); ok {
+			item, ok := d.enter(item)
+			if !ok {
+				break
+			}
+			if b, ok := boolOf(item); !ok {
 				d.number(item, &numbers[i])
+			} else if b {
+				numbers[i] = 1
 			}
 		}
 		return Value{numbers: numbers}, len(d.errs) == before

@@ -1,6 +1,6 @@
 // Package configs holds what people write: recipes and settings.
 //
-// A recipe is a mergekit YAML file (schema of mergekit 0.1.4) with one optional
+// A recipe is a mergekit YAML file (schema of mergekit 0.1.5) with one optional
 // section of ours, `mergebot:`. [Parse] reads it and reports every problem at
 // once, each with file, line, column and, where one is near, the word that was
 // probably meant. mergekit itself drops unknown and misplaced keys without a

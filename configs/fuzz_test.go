@@ -19,6 +19,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte(good))
 	f.Add([]byte("models: &a [{<<: *a}]\nmergebot: {schedule: TZ=}\n"))
+	f.Add([]byte("merge_method: slerp\nslices: [{base_model: a/b, sources: [{model: a/b, layer_range: [0, 1]}, {model: a/c, layer_range: [1, 2]}]}]\nparameters: {t: {filter: mlp, value: [0, 1]}}\n"))
 	f.Add([]byte("merge_method: ties\nslices: [{sources: [{model: {model: a/b, lora: ./c}, layer_range: [0, 1]}]}]\n"))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		r, err := Parse("f.yaml", src)
@@ -40,7 +41,15 @@ func FuzzParse(f *testing.F) {
 		if len(r.Hash()) != 64 {
 			t.Error("no hash")
 		}
-		for i := range r.Models {
+		for _, s := range r.Stack() {
+			if m, _ := method(r.MergeMethod); m.Base == BaseRequired && s.base(m) < 0 {
+				t.Error("a slice without its base")
+			}
+		}
+		if n := len(r.Inputs()); len(r.Experts()) > n || n == 0 {
+			t.Errorf("%d inputs, experts %v", n, r.Experts())
+		}
+		for i := range r.Inputs() {
 			r.ParameterNumber(i, "weight", "model.layers.0.mlp.up_proj.weight", 0.5, 1)
 		}
 		if s := r.Mergebot.Search; s != nil && (len(s.Ratios.Grid()) > maxGrid || len(s.Coefficients.Grid()) > maxGrid) {

@@ -50,7 +50,7 @@ type Slice struct {
 	Sources []Source `yaml:"sources" jsonschema:"required"`
 	// The base of this slice; without it, the recipe's.
 	BaseModel ModelRef `yaml:"base_model"`
-	// The weight of the residual stream that enters the slice.
+	// Refused: mergekit reads it and does nothing with it.
 	ResidualWeight *float64 `yaml:"residual_weight"`
 	// Values for this slice; they go before the recipe's.
 	Parameters Parameters `yaml:"parameters"`
@@ -62,7 +62,7 @@ type Slice struct {
 type Source struct {
 	// Which model.
 	Model ModelRef `yaml:"model" jsonschema:"required"`
-	// First layer, and the one after the last.
+	// First layer, and the one after the last; without it, all layers.
 	LayerRange []int `yaml:"layer_range"`
 	// Values for this source alone; they go before the slice's.
 	Parameters Parameters `yaml:"parameters"`
@@ -114,59 +114,6 @@ func (r *Recipe) References() []ModelRef {
 		}
 	}
 	return all
-}
-
-// ModelIndex finds a reference among r.Models; -1 when it is not there.
-func (r *Recipe) ModelIndex(ref ModelRef) int {
-	for i, m := range r.Models {
-		if m.Model.Same(ref) {
-			return i
-		}
-	}
-	return -1
-}
-
-// Experts gives the indices of the models that are not the base. mergekit lets
-// the base stand among the models; there it has no parameters and no delta.
-func (r *Recipe) Experts() []int {
-	var experts []int
-	for i, m := range r.Models {
-		if r.BaseModel.IsZero() || !m.Model.Same(r.BaseModel) {
-			experts = append(experts, i)
-		}
-	}
-	return experts
-}
-
-// ParameterNumber resolves one parameter for one tensor as mergekit does: the
-// model's own value, then the recipe's, then def; a value whose filters match
-// nothing falls through to the next. model is an index of r.Models, or -1 for
-// the recipe's value alone. t is the layer's place in [0,1], 0 for tensors
-// outside the layers.
-func (r *Recipe) ParameterNumber(model int, name, tensor string, t, def float64) float64 {
-	if v, ok := r.parameter(model, name, tensor, t); ok {
-		return v
-	}
-	return def
-}
-
-// ParameterBool is [Recipe.ParameterNumber] for switches.
-func (r *Recipe) ParameterBool(model int, name, tensor string, t float64, def bool) bool {
-	if v, ok := r.parameter(model, name, tensor, t); ok {
-		return v != 0
-	}
-	return def
-}
-
-func (r *Recipe) parameter(model int, name, tensor string, t float64) (float64, bool) {
-	if model >= 0 {
-		if v, ok := r.Models[model].Parameters[name]; ok {
-			if f, ok := v.Number(tensor, t); ok {
-				return f, true
-			}
-		}
-	}
-	return r.Parameters[name].Number(tensor, t)
 }
 
 // Ratios gives the amplification ratios that the recipe sets by hand for this

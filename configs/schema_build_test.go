@@ -121,6 +121,7 @@ func (b *schemaBuilder) words(root *jsonschema.Schema) {
 	layers := property(property(property(root, "slices").Items, "sources").Items, "layer_range")
 	layers.MinItems, layers.MaxItems = ptr(2), ptr(2)
 	layers.Items.Minimum = "0"
+	property(root, "slices").Items.Properties.Delete("residual_weight") // refused
 
 	mb := property(root, "mergebot")
 	property(mb, "seed").Minimum = "0"
@@ -149,8 +150,8 @@ func (b *schemaBuilder) rules(root *jsonschema.Schema) {
 			"parameters", b.parameters(shared),
 			"models", list(object("parameters", b.parameters(m.Model))),
 			"slices", list(slice))
-		if m.Base == BaseRequired {
-			then.Required = []string{"base_model"}
+		if m.Base == BaseRequired { // each slice may have its own
+			then.AnyOf = []*jsonschema.Schema{{Required: []string{"base_model"}}, {Required: []string{"slices"}}}
 		}
 		var idle []string
 		if !m.Prunes() {
@@ -223,7 +224,7 @@ func (b *schemaBuilder) value(p Param) *jsonschema.Schema {
 		filtered.Type, filtered.Required, filtered.AdditionalProperties = "object", []string{"value"}, jsonschema.FalseSchema
 		cases := list(filtered)
 		cases.Type, cases.MinItems = "array", ptr(1)
-		b.defs[name] = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{one, gradient, cases}}
+		b.defs[name] = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{one, gradient, cases, filtered}}
 	}
 	return ref(name)
 }

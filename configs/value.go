@@ -21,6 +21,10 @@ type valueCase struct {
 	value  Value
 }
 
+func (c valueCase) matches(tensor string) bool {
+	return c.filter == "" || c.filter == "*" || tensor != "" && strings.Contains(tensor, c.filter)
+}
+
 // Scalar is the Value of one number.
 func Scalar(f float64) Value { return Value{numbers: []float64{f}} }
 
@@ -31,10 +35,10 @@ func Gradient(f ...float64) Value { return Value{numbers: append([]float64(nil),
 // Number gives the value for a tensor whose layer stands at t in [0,1]; tensors
 // outside the layers have t = 0 and so take a gradient's first number. It is
 // false when no filter matches the tensor. Rules and arithmetic are those of
-// mergekit 0.1.4 (evaluate_setting in mergekit/config.py).
+// mergekit 0.1.5 (evaluate_setting in mergekit/config.py).
 func (v Value) Number(tensor string, t float64) (float64, bool) {
 	for _, c := range v.cases {
-		if c.filter == "" || c.filter == "*" || tensor != "" && strings.Contains(tensor, c.filter) {
+		if c.matches(tensor) {
 			return c.value.Number(tensor, t)
 		}
 	}
@@ -49,10 +53,19 @@ func (v Value) Number(tensor string, t float64) (float64, bool) {
 	return float64((1-f)*v.numbers[i]) + float64(f*v.numbers[min(i+1, last)]), true
 }
 
-// Bool is Number for a switch: anything but 0 is on.
+// Bool is Number for a switch: anything but 0 is on. Between two switches of a
+// gradient there is nothing, so each holds until the next one's place, and the
+// last at t = 1 alone, as in mergekit 0.1.5.
 func (v Value) Bool(tensor string, t float64) (value, ok bool) {
-	f, ok := v.Number(tensor, t)
-	return f != 0, ok
+	for _, c := range v.cases {
+		if c.matches(tensor) {
+			return c.value.Bool(tensor, t)
+		}
+	}
+	if len(v.numbers) == 0 {
+		return false, false
+	}
+	return v.numbers[int(min(max(t, 0), 1)*float64(len(v.numbers)-1))] != 0, true
 }
 
 // Constant gives the number of a Value that is the same for every tensor, and

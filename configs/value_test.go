@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestValueAsMergekit pins mergekit 0.1.4's evaluate_setting.
+// TestValueAsMergekit pins mergekit 0.1.5's evaluate_setting.
 func TestValueAsMergekit(t *testing.T) {
 	t.Parallel()
 	r := parse(t, `merge_method: ties
@@ -65,7 +65,11 @@ parameters:
 		tensor    string
 		def, want bool
 	}{{mlp, true, false}, {attn, false, true}, {norm, true, true}, {norm, false, false}} {
-		if got := r.ParameterBool(0, "normalize", c.tensor, 0, c.def); got != c.want {
+		got := c.def
+		if v, ok := r.Parameter(r.Stack()[0], 0, "normalize", c.tensor, 0); ok {
+			got, _ = v.Bool(c.tensor, 0)
+		}
+		if got != c.want {
 			t.Errorf("normalize of %s, default %v: got %v", c.tensor, c.def, got)
 		}
 	}

@@ -54,7 +54,7 @@ func TestCheck(t *testing.T) {
 		{"the base tied", base, CheckOptions{BaseTied: true}, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := Check(r, base, [][]checkpoint.Tensor{c.expert}, c.o)
+			_, err := Check(r, base, [][]checkpoint.Tensor{c.expert}, c.o)
 			if !errors.Is(err, c.want) {
 				t.Fatalf("got %v, want %v", err, c.want)
 			}
@@ -66,20 +66,20 @@ func TestCheck(t *testing.T) {
 		})
 	}
 	var notes []string
-	if err := Check(trimming, base, [][]checkpoint.Tensor{larger}, CheckOptions{Note: func(s string) { notes = append(notes, s) }}); err != nil || len(notes) != 2 {
+	if _, err := Check(trimming, base, [][]checkpoint.Tensor{larger}, CheckOptions{Note: func(s string) { notes = append(notes, s) }}); err != nil || len(notes) != 2 {
 		t.Errorf("tokenizer_source: base: %v, notes %q", err, notes)
 	}
-	if err := Check(trimming, base, [][]checkpoint.Tensor{smaller}, CheckOptions{}); !errors.Is(err, ErrVocabulary) {
+	if _, err := Check(trimming, base, [][]checkpoint.Tensor{smaller}, CheckOptions{}); !errors.Is(err, ErrVocabulary) {
 		t.Errorf("trimming to more rows than there are: %v", err)
 	}
-	if err := Check(r, base, [][]checkpoint.Tensor{base, base}, CheckOptions{}); err == nil {
+	if _, err := Check(r, base, [][]checkpoint.Tensor{base, base}, CheckOptions{}); err == nil {
 		t.Error("two models for a recipe of one")
 	}
-	if err := Check(r, nil, [][]checkpoint.Tensor{base}, CheckOptions{}); err == nil {
+	if _, err := Check(r, nil, [][]checkpoint.Tensor{base}, CheckOptions{}); err == nil {
 		t.Error("task_arithmetic without a base")
 	}
 	r.MergeMethod = "arcee_fusion"
-	if err := Check(r, base, [][]checkpoint.Tensor{base}, CheckOptions{}); !errors.Is(err, method.ErrNotBuiltIn) {
+	if _, err := Check(r, base, [][]checkpoint.Tensor{base}, CheckOptions{}); !errors.Is(err, method.ErrNotBuiltIn) {
 		t.Errorf("arcee_fusion: %v", err)
 	}
 }

@@ -17,6 +17,8 @@ type made struct {
 	data  map[string][]float32
 	shape map[string][]int64 // one dimension by default
 	ints  []string           // I64 tensors of two elements
+
+	config string // by default only whether it is tied
 }
 
 func (x made) open(t testing.TB, name string) Model {
@@ -57,6 +59,9 @@ func (x made) open(t testing.TB, name string) Model {
 	config := `{"tie_word_embeddings": false}`
 	if x.tied {
 		config = `{"tie_word_embeddings": true}`
+	}
+	if x.config != "" {
+		config = x.config
 	}
 	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)

@@ -2,16 +2,11 @@ package merge
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 
 	"mergebot/configs"
-	"mergebot/merge/dppa"
 	"mergebot/merge/kernel"
 	"mergebot/merge/method"
 )
@@ -28,15 +23,15 @@ type Input struct {
 // and holds no weights.
 type Merger struct {
 	*models
-	first  int // of the experts among models.all
+	first  int // of the inputs among models.all
 	method method.Method
 	names  []string
-	place  []float64        // by tensor: position in the layers, for gradients
 	recipe *configs.Recipe  // nil for NewTreated
-	index  []int            // by input: its place in recipe.Models
+	index  []int            // by input: its place in recipe.Inputs
 	inputs []Input          // with this candidate's ratios and coefficients
 	lazy   []*lazyMeasuring // by input, where the measurement is not given
-	plan   *method.Plan
+	bound  map[*part]*bound
+	failed error // why nothing is bound, of a candidate
 }
 
 // lazyMeasuring makes a measurement once, when it is first asked for.
@@ -47,14 +42,11 @@ type lazyMeasuring struct {
 }
 
 // New binds a recipe to its models: any method that is built in. inputs follow
-// r.Models, or leave out the base among them. Nothing is read but headers.
+// r.Inputs(), or leave out the base among them. Nothing is read but headers.
 func New(dev kernel.Device, r *configs.Recipe, base *Model, inputs []Input) (*Merger, error) {
 	m, err := method.Get(r.MergeMethod)
 	if err != nil {
 		return nil, err
-	}
-	if m.Base && base == nil {
-		return nil, fmt.Errorf("%s needs a base model: give base_model", m.Name)
 	}
 	index, err := places(r, m, len(inputs))
 	if err != nil {
@@ -81,11 +73,19 @@ func New(dev kernel.Device, r *configs.Recipe, base *Model, inputs []Input) (*Me
 			in.Coefficient = 1
 		}
 		if in.Ratios == nil && m.Treated {
-			in.Ratios, _ = r.Models[index[i]].Ratios()
+			in.Ratios, _ = r.Inputs()[index[i]].Ratios()
 		}
 		mg.lazy = append(mg.lazy, &lazyMeasuring{pruning: RecipePruning(r, index[i]), m: in.Measurement})
 	}
-	if err := mg.open(dev, base); err != nil {
+	var refs []configs.ModelRef
+	if base != nil {
+		refs = append(refs, r.BaseModel)
+	}
+	for _, i := range index {
+		refs = append(refs, r.Inputs()[i].Model)
+	}
+	err = mg.open(dev, base, func(headers []Header) ([]*part, error) { return stacked(r, m, refs, headers) })
+	if err != nil {
 		return nil, err
 	}
 	return mg, mg.begin()
@@ -109,19 +109,16 @@ func NewTreated(dev kernel.Device, base Model, inputs []Input) (*Merger, error) 
 		}
 		mg.lazy = append(mg.lazy, &lazyMeasuring{pruning: in.Measurement.Pruning, m: in.Measurement})
 	}
-	if err := mg.open(dev, &base); err != nil {
+	err = mg.open(dev, &base, func(headers []Header) ([]*part, error) { return together(len(headers), 0), nil })
+	if err != nil {
 		return nil, err
 	}
 	return mg, mg.begin()
 }
 
-// places maps n models to their entries in the recipe: all of them, or all but
-// the base.
+// places maps n models to the recipe's inputs: all of them, or all but the base.
 func places(r *configs.Recipe, m method.Method, n int) ([]int, error) {
-	if len(r.Models) == 0 {
-		return nil, fmt.Errorf("the recipe lists no models (slices are not merged yet)")
-	}
-	all := make([]int, len(r.Models))
+	all := make([]int, len(r.Inputs()))
 	for i := range all {
 		all[i] = i
 	}
@@ -129,7 +126,7 @@ func places(r *configs.Recipe, m method.Method, n int) ([]int, error) {
 		return experts, nil
 	}
 	if n != len(all) {
-		return nil, fmt.Errorf("%s: the recipe lists %d models, but %d were given", m.Name, len(all), n)
+		return nil, fmt.Errorf("%s: the recipe has %d models, but %d were given", m.Name, len(all), n)
 	}
 	return all, nil
 }
@@ -158,7 +155,7 @@ func RecipePruning(r *configs.Recipe, model int) Pruning {
 	return p
 }
 
-func (m *Merger) open(dev kernel.Device, base *Model) error {
+func (m *Merger) open(dev kernel.Device, base *Model, stack func([]Header) ([]*part, error)) error {
 	var all []Model
 	if base != nil {
 		all, m.first = append(all, *base), 1
@@ -166,120 +163,22 @@ func (m *Merger) open(dev kernel.Device, base *Model) error {
 	for _, in := range m.inputs {
 		all = append(all, in.Model)
 	}
-	if len(m.inputs) == 0 {
-		return fmt.Errorf("%s needs at least one model", m.method.Name)
-	}
-	ms, err := open(dev, all)
+	headers, err := headersOf(all)
 	if err != nil {
 		return err
 	}
-	m.models = ms
-	for _, t := range ms.layout.tensors {
-		m.names = append(m.names, t.name)
+	parts, err := stack(headers)
+	if err != nil {
+		return err
 	}
-	classes, layers := dppa.Classify(m.names, m.Shape)
-	for _, c := range classes {
-		place := 0.0 // outside the layers a gradient's first value counts, as in mergekit
-		if c.Layer >= 0 {
-			place = 1
-			if len(layers) > 1 {
-				place = float64(c.Layer) / float64(len(layers)-1)
-			}
-		}
-		m.place = append(m.place, place)
-	}
-	return nil
-}
-
-// begin binds the method to this candidate.
-func (m *Merger) begin() error {
-	p := &method.Problem{
-		Device: m.dev, Base: m.first == 1,
-		Read: func(model int, tensor string, dst []float32, from int64) error {
-			return m.read(model+m.first, m.at(tensor), dst, from)
-		},
-		Release:   func(tensor string) { m.release(m.at(tensor)) },
-		Number:    m.number,
-		Bool:      m.boolean,
-		Treatment: m.treatment,
-	}
-	if m.recipe != nil {
-		p.Seed, p.Paper = m.recipe.Mergebot.Seed, m.recipe.Mergebot.Semantics == "paper"
-	}
-	for _, in := range m.inputs {
-		p.Models = append(p.Models, in.Model.Name)
+	m.models, err = arrange(dev, all, headers, parts, ownerOf(parts, base != nil))
+	if err != nil {
+		return err
 	}
 	for _, t := range m.layout.tensors {
-		if t.float {
-			p.Tensors = append(p.Tensors, method.Tensor{Name: t.name, Count: t.count, Shape: t.shape})
-		}
+		m.names = append(m.names, t.name)
 	}
-	for _, in := range m.inputs {
-		for _, x := range append(slices.Clone(in.Ratios), in.Coefficient) {
-			if math.IsNaN(x) || math.IsInf(x, 0) {
-				return fmt.Errorf("model %s: ratio or coefficient %v is not a number", in.Model.Name, x)
-			}
-		}
-	}
-	if m.method.Treated {
-		for i, in := range m.inputs {
-			if known := m.lazy[i].m; known != nil && in.Ratios != nil && len(in.Ratios) != known.Partitions() {
-				return fmt.Errorf("model %s has %d partitions, but %d ratios were given", in.Model.Name, known.Partitions(), len(in.Ratios))
-			}
-		}
-	}
-	var err error
-	m.plan, err = m.method.Begin(p)
-	return err
-}
-
-func (m *Merger) at(name string) *tensor { return &m.layout.tensors[m.layout.index[name]] }
-
-// number resolves a parameter; a searched coefficient multiplies the weight.
-func (m *Merger) number(model int, name, tensor string, def float64) float64 {
-	x := def
-	if m.recipe != nil {
-		at := -1
-		if model >= 0 {
-			at = m.index[model]
-		}
-		x = m.recipe.ParameterNumber(at, name, tensor, m.placeOf(tensor), def)
-	}
-	if name == "weight" && model >= 0 {
-		x *= m.inputs[model].Coefficient
-	}
-	return x
-}
-
-func (m *Merger) boolean(model int, name, tensor string, def bool) bool {
-	if m.recipe == nil {
-		return def
-	}
-	at := -1
-	if model >= 0 {
-		at = m.index[model]
-	}
-	return m.recipe.ParameterBool(at, name, tensor, m.placeOf(tensor), def)
-}
-
-func (m *Merger) placeOf(tensor string) float64 {
-	if i, ok := m.layout.index[tensor]; ok {
-		return m.place[i]
-	}
-	return 0
-}
-
-func (m *Merger) treatment(ctx context.Context, model int, tensor string) (method.Treatment, error) {
-	in := m.inputs[model]
-	measured, err := m.lazy[model].get(ctx, m, in.Model)
-	if err != nil {
-		return method.Treatment{}, err
-	}
-	ratios := in.Ratios
-	if ratios == nil {
-		ratios = measured.DefaultRatios()
-	}
-	return measured.treatment(in.Model.Name, tensor, ratios, m.number(model, "weight", tensor, 1))
+	return nil
 }
 
 func (l *lazyMeasuring) get(ctx context.Context, m *Merger, expert Model) (*Measurement, error) {
@@ -311,9 +210,8 @@ func (m *Merger) With(ratios [][]float64, coefficients []float64) *Merger {
 			c.inputs[i].Coefficient = coefficients[i]
 		}
 	}
-	c.plan = nil
-	if err := c.begin(); err != nil {
-		c.plan = method.Failed(err)
+	if c.failed = c.begin(); c.failed != nil {
+		c.bound = nil
 	}
 	return &c
 }
@@ -331,84 +229,4 @@ func (m *Merger) Shape(name string) []int64 {
 		return nil
 	}
 	return slices.Clone(m.layout.tensors[i].shape)
-}
-
-// digestVersion changes when the bytes that a merge yields do.
-const digestVersion = 1
-
-// Digest identifies the result's values: a hash of the method, the models'
-// names (which stand for their bytes), every parameter as resolved for every
-// tensor, ratios, coefficients, seeds and dtypes. It reads no weights, and does
-// not depend on whether the measurements were given.
-func (m *Merger) Digest() string {
-	type input struct {
-		Model       string
-		Pruning     *Pruning
-		Ratios      []float64
-		Coefficient float64
-		Trim        bool
-	}
-	type parameter struct {
-		Tensor, Name string
-		Model        int
-		Value        *float64
-	}
-	d := struct {
-		Version               int
-		Method                string
-		Base, DType, OutDType string
-		Semantics             string
-		Seed                  uint64
-		Inputs                []input
-		Tensors               []string
-		Parameters            []parameter
-	}{Version: digestVersion, Method: m.method.Name}
-	if m.first == 1 {
-		d.Base = m.all[0].Name
-	}
-	if m.recipe != nil {
-		d.DType, d.OutDType = m.recipe.DType, m.recipe.OutDType
-		d.Semantics, d.Seed = m.recipe.Mergebot.Semantics, m.recipe.Mergebot.Seed
-	}
-	for i, in := range m.inputs {
-		x := input{Model: in.Model.Name, Ratios: in.Ratios, Coefficient: in.Coefficient, Trim: in.Model.Trim}
-		if m.method.Treated {
-			x.Pruning = &m.lazy[i].pruning
-			if given := in.Measurement; given != nil {
-				x.Pruning = &given.Pruning
-			}
-		}
-		d.Inputs = append(d.Inputs, x)
-	}
-	for _, t := range m.layout.tensors {
-		d.Tensors = append(d.Tensors, fmt.Sprint(t.name, t.shape, t.dtype))
-		if m.recipe == nil || !t.float {
-			continue
-		}
-		for _, p := range m.method.Parameters {
-			if p.Name == "ratios" {
-				continue
-			}
-			for model := -1; model < len(m.inputs); model++ {
-				d.Parameters = append(d.Parameters, parameter{t.name, p.Name, model, m.given(model, p.Name, t.name)})
-			}
-		}
-	}
-	b, err := json.Marshal(d)
-	if err != nil {
-		b = fmt.Appendf(nil, "%+v", d) // a NaN among the ratios: Read and Write refuse it
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
-}
-
-// given is a parameter's value in the recipe, number or switch; nil where the
-// method's default holds.
-func (m *Merger) given(model int, name, tensor string) *float64 {
-	const absent = 1e300
-	x := m.number(model, name, tensor, absent)
-	if x >= absent/1e10 || x != x {
-		return nil
-	}
-	return &x
 }

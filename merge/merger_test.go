@@ -276,7 +276,7 @@ func TestResume(t *testing.T) {
 	if err == nil {
 		t.Fatal("a cancelled write succeeded")
 	}
-	outputs, err := mg.outputs("float16")
+	outputs, err := mg.layout.result().Outputs("float16")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,19 +36,32 @@ func (m Model) header() Header {
 		t, _ := m.Checkpoint.Tensor(name)
 		h.Tensors = append(h.Tensors, t)
 	}
+	h.Config, _ = m.Checkpoint.Config() // where it is needed, its absence is noticed
 	return h
 }
 
-// models are the checkpoints behind a layout: models[0] gives it its names.
+// models are the checkpoints behind a layout.
 type models struct {
 	dev     kernel.Device
 	all     []Model
+	headers []Header
+	parts   []*part
+	owner   int // whose config.json and tokenizer the result has
 	layout  *layout
 	scratch sync.Pool // of *scratch
 }
 
-// open lays out the tensors of all: the base first, where there is one.
+// open lays out the tensors of whole models: the base and those that are compared
+// with it.
 func open(dev kernel.Device, all []Model) (*models, error) {
+	headers, err := headersOf(all)
+	if err != nil {
+		return nil, err
+	}
+	return arrange(dev, all, headers, together(len(all), 0), 0)
+}
+
+func headersOf(all []Model) ([]Header, error) {
 	headers := make([]Header, len(all))
 	for i, m := range all {
 		if m.Checkpoint == nil {
@@ -56,22 +69,26 @@ func open(dev kernel.Device, all []Model) (*models, error) {
 		}
 		headers[i] = m.header()
 	}
-	l, err := align(headers)
+	return headers, nil
+}
+
+func arrange(dev kernel.Device, all []Model, headers []Header, parts []*part, owner int) (*models, error) {
+	l, err := align(headers, parts, owner)
 	if err != nil {
 		return nil, err
 	}
-	return &models{dev: dev, all: all, layout: l}, nil
+	return &models{dev: dev, all: all, headers: headers, parts: parts, owner: owner, layout: l}, nil
 }
 
 // raw holds buffers for stored elements on their way to fp32.
 var raw = sync.Pool{New: func() any { return new([]byte) }}
 
-// read widens elements [from, from+len(dst)) of model i's tensor.
+// read widens elements [from, from+len(dst)) of the tensor as the i-th source of its part has it.
 func (ms *models) read(i int, t *tensor, dst []float32, from int64) error {
-	c, name := ms.all[i].Checkpoint, t.stored[i]
+	c, name := ms.all[t.part.sources[i].model].Checkpoint, t.stored[i]
 	stored, _ := c.Tensor(name)
 	f, ok := format(stored.DType)
-	if !ok {
+	if !ok || stored.Adapted {
 		return c.Floats(name, dst, from)
 	}
 	buf := raw.Get().(*[]byte)
@@ -86,10 +103,10 @@ func (ms *models) read(i int, t *tensor, dst []float32, from int64) error {
 	return ms.dev.Decode(dst, (*buf)[:n], f)
 }
 
-// release drops a tensor's pages in every model.
+// release drops a tensor's pages in every model that it comes from.
 func (ms *models) release(t *tensor) {
-	for i, m := range ms.all {
-		m.Checkpoint.Release(t.stored[i])
+	for i, s := range t.part.sources {
+		ms.all[s.model].Checkpoint.Release(t.stored[i])
 	}
 }
 

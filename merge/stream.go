@@ -20,26 +20,31 @@ func (m *Merger) newScratch() *scratch {
 	s := &scratch{encoded: make([]byte, 4*blockElements)}
 	s.block.Out, s.block.Key = make([]float32, blockElements), make([]float32, blockElements)
 	s.block.Base = make([]float32, blockElements)
-	for range m.inputs {
+	most := 0
+	for _, p := range m.parts {
+		most = max(most, len(p.sources))
+	}
+	for range most {
 		s.block.Models = append(s.block.Models, make([]float32, blockElements))
 	}
 	return s
 }
 
 // merge computes elements [first, first+n) of a tensor into s.block.Out[:n].
-func (m *Merger) merge(f method.Elementwise, t *tensor, s *scratch, first, n int64) ([]float32, error) {
+func (m *Merger) merge(in *bound, f method.Elementwise, t *tensor, s *scratch, first, n int64) ([]float32, error) {
 	b := method.Block{First: first, Out: s.block.Out[:n], Key: s.block.Key[:n]}
-	if m.first == 1 {
+	if in.base >= 0 {
 		b.Base = s.block.Base[:n]
-		if err := m.read(0, t, b.Base, first); err != nil {
+		if err := m.read(in.base, t, b.Base, first); err != nil {
 			return nil, err
 		}
 	}
-	for i, x := range s.block.Models {
-		if err := m.read(m.first+i, t, x[:n], first); err != nil {
+	for i, source := range in.experts {
+		x := s.block.Models[i][:n]
+		if err := m.read(source, t, x, first); err != nil {
 			return nil, err
 		}
-		b.Models = append(b.Models, x[:n])
+		b.Models = append(b.Models, x)
 	}
 	return b.Out, f(&b)
 }
@@ -48,7 +53,11 @@ func (m *Merger) merge(f method.Elementwise, t *tensor, s *scratch, first, n int
 // to emit in order. work turns a block into what emit gets, and runs in
 // parallel; emit does not.
 func (m *Merger) stream(ctx context.Context, t *tensor, work func(s *scratch, out []float32, first int64) error, emit func(s *scratch, n int64) error) error {
-	f, err := m.plan.Tensor(ctx, t.name)
+	in, err := m.planOf(t)
+	if err != nil {
+		return err
+	}
+	f, err := in.plan.Tensor(ctx, t.name)
 	if err != nil {
 		return err
 	}
@@ -66,7 +75,7 @@ func (m *Merger) stream(ctx context.Context, t *tensor, work func(s *scratch, ou
 		for first := int64(0); first < t.count && ctx.Err() == nil; first += blockElements {
 			j := job{s: m.newScratch(), n: min(blockElements, t.count-first), done: make(chan error, 1)}
 			go func() {
-				out, err := m.merge(f, t, j.s, first, j.n)
+				out, err := m.merge(in, f, t, j.s, first, j.n)
 				if err == nil {
 					err = work(j.s, out, first)
 				}

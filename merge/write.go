@@ -17,7 +17,7 @@ type WriteOptions struct {
 	OutDType  string // float16, bfloat16, float32; "" for the recipe's out_dtype, then dtype, then as the first model stores each tensor
 	Stamp     string // identifies the plan: finished shards of the same stamp are kept; "" for Digest
 	Metadata  map[string]string
-	Sidecars  string // folder whose config, tokenizer and the like are carried over; "" for the first model's
+	Sidecars  string // folder whose config, tokenizer and the like are carried over; "" for the base's, else the first model's
 	Progress  func(done, total int64)
 }
 
@@ -41,7 +41,12 @@ func (m *Merger) Write(ctx context.Context, dir string, o WriteOptions) (*Writte
 		}
 	}
 	w := &Written{Dir: dir, Tensors: len(m.layout.tensors), DType: o.OutDType, Notes: m.Notes()}
-	outputs, err := m.outputs(o.OutDType)
+	edit, notes, err := reshape(m.headers, m.parts, m.owner, m.layout)
+	if err != nil {
+		return nil, err
+	}
+	w.Notes = append(w.Notes, notes...)
+	outputs, err := m.layout.result().Outputs(o.OutDType)
 	if err != nil {
 		return nil, err
 	}
@@ -59,11 +64,13 @@ func (m *Merger) Write(ctx context.Context, dir string, o WriteOptions) (*Writte
 		return nil, err
 	}
 	if o.Sidecars == "" {
-		o.Sidecars = m.all[0].Checkpoint.Dir()
+		o.Sidecars = m.all[m.owner].Checkpoint.Dir()
 	}
-	var edit map[string]any
 	if o.OutDType != "" {
-		edit = map[string]any{"torch_dtype": o.OutDType}
+		if edit == nil {
+			edit = map[string]any{}
+		}
+		edit["torch_dtype"] = o.OutDType
 	}
 	if err := checkpoint.CopySidecars(o.Sidecars, dir, edit); err != nil {
 		return nil, err
@@ -75,8 +82,8 @@ func (m *Merger) Write(ctx context.Context, dir string, o WriteOptions) (*Writte
 	return w, nil
 }
 
-// outputs are the tensors of the result as they are stored.
-func (m *Merger) outputs(name string) ([]checkpoint.Output, error) {
+// outputs are tensors as they are stored with a dtype, "" for their own.
+func outputs(tensors []checkpoint.Tensor, name string) ([]checkpoint.Output, error) {
 	want := checkpoint.DType("")
 	if name != "" {
 		var ok bool
@@ -87,17 +94,17 @@ func (m *Merger) outputs(name string) ([]checkpoint.Output, error) {
 			return nil, fmt.Errorf("cannot write %s: use float16, bfloat16 or float32", name)
 		}
 	}
-	var outputs []checkpoint.Output
-	for _, t := range m.layout.tensors {
-		o := checkpoint.Output{Name: t.name, DType: t.dtype, Shape: t.shape}
-		if t.float && want != "" {
+	var all []checkpoint.Output
+	for _, t := range tensors {
+		o := checkpoint.Output{Name: t.Name, DType: t.DType, Shape: t.Shape}
+		if t.DType.Float() && want != "" {
 			o.DType = want
-		} else if _, ok := format(t.dtype); t.float && !ok {
+		} else if _, ok := format(t.DType); t.DType.Float() && !ok {
 			o.DType = checkpoint.F32 // results are fp32: F64 would only claim more
 		}
-		outputs = append(outputs, o)
+		all = append(all, o)
 	}
-	return outputs, nil
+	return all, nil
 }
 
 // shards writes every shard in order.
@@ -139,7 +146,10 @@ func (m *Merger) measure(ctx context.Context, tensors []checkpoint.Output) error
 	for _, o := range tensors {
 		if t := m.at(o.Name); t.float {
 			g.Go(func() error {
-				_, err := m.plan.Tensor(ctx, t.name)
+				in, err := m.planOf(t)
+				if err == nil {
+					_, err = in.plan.Tensor(ctx, t.name)
+				}
 				return err
 			})
 		}
@@ -181,12 +191,14 @@ var errOverflow = errors.New("the result does not fit float16: set out_dtype: bf
 // copyTensor carries a tensor that is not floating-point over as it is.
 func (m *Merger) copyTensor(ctx context.Context, t *tensor, size int64, put func([]byte) error) error {
 	buf := make([]byte, min(size, 4*blockElements))
+	at := t.part.reference()
+	from := m.all[t.part.sources[at].model].Checkpoint
 	for off := int64(0); off < size; off += int64(len(buf)) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		part := buf[:min(int64(len(buf)), size-off)]
-		if err := m.all[0].Checkpoint.ReadAt(t.stored[0], part, off); err != nil {
+		if err := from.ReadAt(t.stored[at], part, off); err != nil {
 			return err
 		}
 		if err := put(part); err != nil {

@@ -92,17 +92,24 @@ func (p *pipeline) card() hub.Card {
 		if name == "" {
 			name = m.Path
 		} else {
-			c.BaseModels = append(c.BaseModels, m.Repo)
+			if !slices.Contains(c.BaseModels, m.Repo) { // that of several adapters
+				c.BaseModels = append(c.BaseModels, m.Repo)
+			}
 		}
 		c.Parents = append(c.Parents, hub.CardParent{Role: role, Repo: name, Revision: m.Asked, SHA: m.SHA, License: m.License})
 	}
+	both := func(role string, m *LockedModel) {
+		if parent(role, m); m.Adapter != nil {
+			parent("adapter", m.Adapter)
+		}
+	}
 	if p.plan.Lock.Base != nil {
-		parent("base", p.plan.Lock.Base)
+		both("base", p.plan.Lock.Base)
 	}
 	for _, i := range p.experts() {
-		parent("expert", &p.plan.Lock.Models[i])
+		both("expert", &p.plan.Lock.Models[i])
 	}
-	c.Description = fmt.Sprintf("A merge of %d models by `%s`, made and scored by mergebot.", len(p.plan.Lock.Models), p.plan.Recipe.Method)
+	c.Description = fmt.Sprintf("A merge of %d models by `%s`, made and scored by mergebot.", len(p.plan.Lock.Models), p.plan.Recipe.Method) + p.plan.Output.stacked()
 	for _, d := range p.plan.Lock.Datasets {
 		if !slices.Contains(c.Datasets, d.Repo) {
 			c.Datasets = append(c.Datasets, d.Repo)

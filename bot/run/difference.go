@@ -27,7 +27,7 @@ type Difference struct {
 // Moved is a model, a data set or the engine whose commit or version is another one. Of what is new, From is ""; of
 // what is gone, To.
 type Moved struct {
-	What string `json:"what"` // base, model, dataset, engine
+	What string `json:"what"` // base, model, adapter, dataset, engine
 	Name string `json:"name"`
 	From string `json:"from,omitempty"`
 	To   string `json:"to,omitempty"`
@@ -77,7 +77,7 @@ func unified(from, to, old, new string) string {
 }
 
 // kinds are what a lock holds, in the order in which it is told.
-var kinds = []string{"base", "model", "dataset", "engine"}
+var kinds = []string{"base", "model", "adapter", "dataset", "engine"}
 
 // lockKey tells entries of a lock apart. nth counts those of one name: a recipe may take two revisions of a model.
 type lockKey struct {
@@ -130,6 +130,11 @@ func (l Lock) entries() lockEntries {
 	}
 	for _, m := range l.Models {
 		model("model", m)
+	}
+	for _, m := range append(deref(l.Base), l.Models...) {
+		if m.Adapter != nil {
+			model("adapter", *m.Adapter)
+		}
 	}
 	for _, d := range l.Datasets {
 		add("dataset", d.Repo, d.SHA)

@@ -21,7 +21,11 @@ func (p *Plan) estimate(ctx context.Context, env *Env) error {
 	if p.Lock.Base != nil && !slices.ContainsFunc(all, func(m LockedModel) bool { return m.Digest == p.Lock.Base.Digest }) {
 		all = append(all, *p.Lock.Base)
 	}
+	read := int64(0) // a model that several adapters change is read for each
 	for _, m := range all {
+		read += m.size()
+	}
+	for _, m := range p.Lock.parts() {
 		p.Download.Bytes += m.Bytes
 		if m.Repo != "" {
 			p.Download.Missing += env.Hub.Missing(hub.Repo{Type: hub.Model, ID: m.Repo}, m.hubFiles())
@@ -29,7 +33,7 @@ func (p *Plan) estimate(ctx context.Context, env *Env) error {
 	}
 	p.Output.Shards = int(math.Ceil(float64(p.Output.Bytes) / float64(env.ShardSize)))
 	p.Download.DiskBytes = p.Download.Missing + p.Output.Bytes
-	p.Download.Seconds = int64(float64(2*p.Download.Bytes)/mergeRate) + 1
+	p.Download.Seconds = int64(float64(2*read)/mergeRate) + 1
 	p.disk(env.Hub.CacheDir(), cmp.Or(env.Work, "."), FreeSpace)
 	if p.Lock.Engine == nil {
 		return nil
@@ -99,6 +103,12 @@ func (a attention) kv(tokens, size int64) int64 {
 	return int64(f)
 }
 
+// layersOf is a model's attention in as many layers as the result has.
+func (p *Plan) layersOf(a attention) attention {
+	a.layers = cmp.Or(int64(p.Output.Layers), a.layers)
+	return a
+}
+
 // vram is what vLLM needs: the weights in its number format, and keys and values for its context.
 func (p *Plan) vram(o vllm.Options) *PlannedVRAM {
 	v := &PlannedVRAM{DType: cmp.Or(o.DType, "bfloat16"), Context: int64(o.Context)}
@@ -112,7 +122,7 @@ func (p *Plan) vram(o vllm.Options) *PlannedVRAM {
 		like = &p.Lock.Models[0]
 	}
 	v.Context = cmp.Or(v.Context, like.attention.context)
-	v.KV = like.attention.kv(v.Context, size)
+	v.KV = p.layersOf(like.attention).kv(v.Context, size)
 	return v
 }
 

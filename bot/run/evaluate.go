@@ -15,7 +15,6 @@ import (
 	"mergebot/eval/engine"
 	"mergebot/eval/task"
 	"mergebot/hub"
-	"mergebot/merge/checkpoint"
 )
 
 // weighed is something that can be scored: a checkpoint, or a candidate that exists only as numbers.
@@ -29,11 +28,11 @@ type weighed struct {
 	open func() (engine.Weights, func() error, error)
 }
 
-// checkpointWeights is a weighed over a folder.
-func checkpointWeights(name, digest, dir string) (weighed, error) {
-	tokenizer, err := sidecars(dir)
-	return weighed{name: name, digest: digest, tokenizer: tokenizer, dir: dir, open: func() (engine.Weights, func() error, error) {
-		c, err := checkpoint.Open(dir)
+// checkpointWeights is a weighed over a checkpoint's files.
+func checkpointWeights(name, digest string, at place) (weighed, error) {
+	tokenizer, err := sidecars(at.dir)
+	return weighed{name: name, digest: digest, tokenizer: tokenizer, dir: at.dir, open: func() (engine.Weights, func() error, error) {
+		c, err := at.open()
 		if err != nil {
 			return nil, nil, err
 		}

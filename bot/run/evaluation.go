@@ -98,11 +98,11 @@ func Evaluate(ctx context.Context, env *Env, ref configs.ModelRef, o EvaluateOpt
 func (p *pipeline) evaluateOne(ctx context.Context, m *LockedModel, o EvaluateOptions) (*report.Report, []report.TaskItems, error) {
 	w := weighed{name: m.String(), digest: m.Digest, tokenizer: m.Digest, open: noWeights}
 	if _, elsewhere := p.scorer.backend.(serverBackend); !elsewhere {
-		dir, err := p.x.fetch(ctx, m)
+		at, err := p.x.fetch(ctx, m)
 		if err != nil {
 			return nil, nil, err
 		}
-		if w, err = checkpointWeights(m.String(), m.Digest, dir); err != nil {
+		if w, err = checkpointWeights(m.String(), m.Digest, at); err != nil {
 			return nil, nil, err
 		}
 	}

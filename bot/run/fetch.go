@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,9 +15,18 @@ import (
 	"mergebot/hub"
 )
 
-// fetch brings a checkpoint into the Hub cache and returns its folder. The cache itself remembers what
-// is complete, so this step is not in the ledger: a folder is a fact about one machine.
-func (x *execution) fetch(ctx context.Context, m *LockedModel) (string, error) {
+// fetch brings a checkpoint, and its adapter, into the Hub cache and returns their folders. The cache itself remembers
+// what is complete, so this step is not in the ledger: a folder is a fact about one machine.
+func (x *execution) fetch(ctx context.Context, m *LockedModel) (p place, err error) {
+	parts := m.parts()
+	if p.dir, err = x.fetchPart(ctx, &parts[0]); err == nil && len(parts) > 1 {
+		p.adapter, err = x.fetchPart(ctx, &parts[1])
+	}
+	return p, err
+}
+
+// fetchPart is fetch for one repository or folder.
+func (x *execution) fetchPart(ctx context.Context, m *LockedModel) (string, error) {
 	if m.Path != "" {
 		return m.Path, m.unchanged()
 	}
@@ -60,37 +68,38 @@ func (x *execution) snapshot(ctx context.Context, repo hub.Repo, subject, asked,
 	return dir, x.journal.emit(ctx, Event{Phase: Finished, Step: stepFetch.Name, Subject: subject, Done: size, Total: size, Unit: "bytes", Seconds: time.Since(begin).Seconds()})
 }
 
-// fetchAll fetches the recipe's models and base, a few at a time. The last folder is the base's, if there is one.
-func (x *execution) fetchAll(ctx context.Context, p *Plan) (models []string, base string, err error) {
-	all := make([]*LockedModel, 0, len(p.Lock.Models)+1)
-	for i := range p.Lock.Models {
-		all = append(all, &p.Lock.Models[i])
-	}
-	if p.Lock.Base != nil {
-		all = append(all, p.Lock.Base)
-	}
-	dirs := make([]string, len(all))
+// fetchAll fetches the recipe's models and base, a few at a time, each repository once. The base's place is empty where
+// the recipe has none.
+func (x *execution) fetchAll(ctx context.Context, p *Plan) (models []place, base place, err error) {
+	parts := p.Lock.parts()
+	dirs := make([]string, len(parts))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(2) // each fetches several files at once
-	for i, m := range all {
-		if k := slices.IndexFunc(all[:i], func(o *LockedModel) bool { return o.String() == m.String() }); k >= 0 {
-			continue // the base is often one of the models too
-		}
+	for i := range parts {
 		g.Go(func() (err error) {
-			dirs[i], err = x.fetch(gctx, m)
+			dirs[i], err = x.fetchPart(gctx, &parts[i])
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, "", err
+		return nil, place{}, err
 	}
-	for i, m := range all {
-		k := slices.IndexFunc(all, func(o *LockedModel) bool { return o.String() == m.String() })
-		dirs[i] = dirs[k]
+	of := func(m LockedModel) (at place) {
+		where := map[string]string{}
+		for i, part := range parts {
+			where[part.String()] = dirs[i]
+		}
+		own := m.parts()
+		if at.dir = where[own[0].String()]; len(own) > 1 {
+			at.adapter = where[own[1].String()]
+		}
+		return at
 	}
-	models = dirs[:len(p.Lock.Models)]
+	for _, m := range p.Lock.Models {
+		models = append(models, of(m))
+	}
 	if p.Lock.Base != nil {
-		base = dirs[len(dirs)-1]
+		base = of(*p.Lock.Base)
 	}
 	return models, base, nil
 }

@@ -34,7 +34,7 @@ func Inspect(ctx context.Context, env *Env, ref, base configs.ModelRef) (*Inspec
 	if err != nil {
 		return nil, err
 	}
-	out := &Inspection{Model: m.String(), Parameters: m.Parameters, Bytes: m.Bytes, Tensors: tensors, DTypes: dtypes(tensors)}
+	out := &Inspection{Model: m.String(), Parameters: m.Parameters, Bytes: m.size(), Tensors: tensors, DTypes: dtypes(tensors)}
 	if base.IsZero() && len(tensors) > 0 {
 		return out, nil
 	}
@@ -50,11 +50,11 @@ func Inspect(ctx context.Context, env *Env, ref, base configs.ModelRef) (*Inspec
 		if err != nil {
 			return nil, err
 		}
-		dir, err := x.fetch(ctx, &l)
+		at, err := x.fetch(ctx, &l)
 		if err != nil {
 			return nil, err
 		}
-		c, err := checkpoint.Open(dir)
+		c, err := at.open()
 		if err != nil {
 			return nil, err
 		}

@@ -107,8 +107,8 @@ func printable(s string) string {
 func (p *Plan) license(f family) findings {
 	refs := map[string]configs.ModelRef{} // by repository
 	var parents []hub.ParentLicense
-	add := func(m *resolved, ref configs.ModelRef) {
-		if _, twice := refs[m.repo()]; twice || m.repo() == "" { // the base may be one of the models
+	add := func(m LockedModel, ref configs.ModelRef) {
+		if _, twice := refs[m.Repo]; twice || m.Repo == "" { // the base may be one of the models
 			return
 		}
 		m.parent.Repo = m.Repo
@@ -116,15 +116,22 @@ func (p *Plan) license(f family) findings {
 		parents = append(parents, m.parent)
 		for _, a := range m.Lineage {
 			if a.Unread != "" {
-				p.Warnings = append(p.Warnings, fmt.Sprintf("%s says it was made from %s, whose licence cannot be checked: %s", a.Of, a.Repo, a.Unread))
+				p.warn(fmt.Sprintf("%s says it was made from %s, whose licence cannot be checked: %s", a.Of, a.Repo, a.Unread))
 				continue
 			}
 			parents = append(parents, hub.ParentLicense{Repo: a.Repo, ID: a.License, Name: a.name, Link: a.link, Heir: m.Repo})
 		}
 	}
-	add(f.base, p.recipe.BaseModel)
+	both := func(m *resolved, ref configs.ModelRef) {
+		if m != nil {
+			for _, part := range m.parts() {
+				add(part, ref)
+			}
+		}
+	}
+	both(f.base, p.recipe.BaseModel)
 	for i, m := range f.models {
-		add(m, p.recipe.Models[i].Model)
+		both(m, p.recipe.Inputs()[i].Model)
 	}
 	chosen := ""
 	if pub := p.recipe.Mergebot.Publish; pub != nil {
@@ -150,14 +157,6 @@ func (p *Plan) license(f family) findings {
 		out = append(out, at(cmp.Or(where, p.recipe.Locate("models")), refuse("%w", c)))
 	}
 	return out
-}
-
-// repo is the repository of a model that was found, else "".
-func (m *resolved) repo() string {
-	if m == nil {
-		return ""
-	}
-	return m.Repo
 }
 
 // parentLicense is what a model's card says of its licence.

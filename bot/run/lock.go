@@ -26,7 +26,7 @@ func lockModel(ctx context.Context, env *Env, ref configs.ModelRef, pins *Pins) 
 // model finds a model's commit, files, headers and descent.
 func (s *resolver) model(ctx context.Context, ref configs.ModelRef) (LockedModel, []checkpoint.Tensor, error) {
 	if ref.Lora != nil {
-		return LockedModel{}, nil, refuse("%s: LoRA adapters are not built in; merge the adapter into its base first", ref)
+		return s.adapted(ctx, ref)
 	}
 	if ref.S3 != "" {
 		return LockedModel{}, nil, refuse("%s: s3:// checkpoints are not built in; give a Hub repo or a folder", ref)
@@ -63,6 +63,11 @@ func (s *resolver) files(ctx context.Context, ref configs.ModelRef, m *LockedMod
 	all, err := asked(ctx, s, func() ([]hub.File, error) { return s.env.Hub.Tree(ctx, repo, m.SHA) })
 	if err != nil {
 		return nil, err
+	}
+	if named := func(name string) bool {
+		return slices.ContainsFunc(all, func(f hub.File) bool { return f.Path == name })
+	}; named(checkpoint.AdapterConfigName) && !named("config.json") {
+		return nil, refuse("%s is an adapter, not a whole model; name it after its base: BASE+%s", ref, ref)
 	}
 	files := hub.SelectCheckpoint(all)
 	for _, f := range files {
@@ -111,7 +116,7 @@ func (s *resolver) config(ctx context.Context, ref configs.ModelRef, m *LockedMo
 		return fmt.Errorf("%s: %w", ref, err)
 	}
 	m.tied, _ = c["tie_word_embeddings"].(bool)
-	m.attention = attentionOf(c)
+	m.attention, m.config = attentionOf(c), c
 	return nil
 }
 
@@ -213,7 +218,7 @@ func lockLocal(ctx context.Context, ref configs.ModelRef) (LockedModel, []checkp
 	m.count(tensors)
 	m.tied = c.TiedEmbeddings()
 	if config, err := c.Config(); err == nil {
-		m.attention = attentionOf(config)
+		m.attention, m.config = attentionOf(config), config
 	}
 	return m, tensors, nil
 }
@@ -261,10 +266,14 @@ func elements(shape []int64) int64 {
 
 // String names a locked model for people.
 func (m LockedModel) String() string {
-	if m.Path != "" {
-		return m.Path
+	name := m.Path
+	if name == "" {
+		name = m.Repo + "@" + short(m.SHA)
 	}
-	return m.Repo + "@" + short(m.SHA)
+	if m.Adapter != nil {
+		name += "+" + m.Adapter.String()
+	}
+	return name
 }
 
 func short(sha string) string { return sha[:min(len(sha), 12)] }

@@ -27,7 +27,7 @@ func (p *pipeline) measureAll(ctx context.Context) error {
 	}
 	for _, i := range p.experts() {
 		model, lock := p.models[i], p.plan.Lock.Models[i]
-		in := measureIn{Base: p.plan.Lock.Base.Digest, Expert: lock.Digest, Name: model.Name, Bytes: p.plan.Lock.Base.Bytes + lock.Bytes,
+		in := measureIn{Base: p.plan.Lock.Base.Digest, Expert: lock.Digest, Name: model.Name, Bytes: p.plan.Lock.Base.size() + lock.size(),
 			Pruning: merge.RecipePruning(p.recipe, i)}
 		key, err := p.x.ledger.key(stepMeasure, in)
 		if err != nil {
@@ -55,7 +55,7 @@ func (p *pipeline) experts() []int {
 	if err == nil && (m.Base || m.Deltas) {
 		return p.recipe.Experts()
 	}
-	all := make([]int, len(p.recipe.Models))
+	all := make([]int, len(p.recipe.Inputs()))
 	for i := range all {
 		all[i] = i
 	}

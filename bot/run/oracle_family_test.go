@@ -116,7 +116,7 @@ func engineDir(t *testing.T) string {
 // their weights alone.
 func (b *oracleBench) evaluate(t *testing.T, w weighed, name string) eval.Result {
 	t.Helper()
-	w.tokenizer, w.dir = b.plan.Lock.Base.Digest, b.baseDir
+	w.tokenizer, w.dir = b.plan.Lock.Base.Digest, b.baseDir.dir
 	session := b.scorer.session
 	r, err := b.scorer.evaluate(t.Context(), w, name, task.Test, 0)
 	if err != nil {

@@ -40,9 +40,11 @@ func ReadPins(path string) (*Pins, error) {
 // PinsOf takes the commits of a plan. Its searches still run: a plan does not know what they find.
 func PinsOf(p *Plan) *Pins {
 	pins := &Pins{commits: map[pin]string{}}
-	for _, m := range append(p.Lock.Models[:len(p.Lock.Models):len(p.Lock.Models)], deref(p.Lock.Base)...) {
-		if m.Repo != "" {
-			pins.commits[pin{"model", m.Repo, m.Asked}] = m.SHA
+	for _, m := range append(deref(p.Lock.Base), p.Lock.Models...) {
+		for _, part := range m.parts() {
+			if part.Repo != "" {
+				pins.commits[pin{"model", part.Repo, part.Asked}] = part.SHA
+			}
 		}
 	}
 	for _, d := range p.Lock.Datasets {

@@ -59,8 +59,8 @@ type pipeline struct {
 	plan   *Plan
 	opts   Options
 
-	modelDirs    []string
-	baseDir      string
+	modelDirs    []place
+	baseDir      place
 	baseSidecars string // digest
 	base         *merge.Model
 	models       []merge.Model
@@ -280,8 +280,8 @@ func (p *pipeline) prepare(ctx context.Context) (err error) {
 
 // open maps the checkpoints.
 func (p *pipeline) open() error {
-	open := func(dir, name string) (merge.Model, error) {
-		c, err := checkpoint.Open(dir)
+	open := func(at place, name string) (merge.Model, error) {
+		c, err := at.open()
 		if err != nil {
 			return merge.Model{}, fmt.Errorf("opening %s: %w", name, err)
 		}
@@ -294,7 +294,7 @@ func (p *pipeline) open() error {
 			return err
 		}
 		p.base = &m
-		if p.baseSidecars, err = sidecars(p.baseDir); err != nil {
+		if p.baseSidecars, err = sidecars(p.baseDir.dir); err != nil {
 			return err
 		}
 	}
@@ -326,7 +326,7 @@ func (p *pipeline) searchAll(ctx context.Context) error {
 	}
 	for i := range p.models {
 		m := p.measurements[i]
-		given, ok := p.recipe.Models[i].Ratios()
+		given, ok := p.recipe.Inputs()[i].Ratios()
 		switch {
 		case m == nil:
 		case ok && len(given) != m.Partitions():

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"mergebot/configs"
 	"mergebot/eval/engine"
 	"mergebot/eval/task"
@@ -47,7 +49,7 @@ type PlannedRecipe struct {
 // Lock holds the exact content behind every name in the recipe.
 type Lock struct {
 	Base     *LockedModel    `json:"base,omitempty"`
-	Models   []LockedModel   `json:"models"` // in the recipe's order
+	Models   []LockedModel   `json:"models"` // as configs.Recipe.Inputs
 	Datasets []LockedDataset `json:"datasets,omitempty"`
 	// Engine that scores candidates: it decides what a search finds. Empty without tasks.
 	Engine *engine.Info `json:"engine,omitempty"`
@@ -62,16 +64,20 @@ type LockedModel struct {
 	Path       string       `json:"path,omitempty"` // of a local checkpoint
 	License    string       `json:"license,omitempty"`
 	Lineage    []Ancestor   `json:"lineage,omitempty"` // what its card says it was made from, and so on up
-	Digest     string       `json:"digest"`            // of all files that the merge reads
+	Digest     string       `json:"digest"`            // of all files that the merge reads, the adapter's too
 	Bytes      int64        `json:"bytes"`
 	Parameters int64        `json:"parameters,omitempty"`
 	Tensors    int          `json:"tensors,omitempty"`
 	Files      []LockedFile `json:"files"`
+	// Adapter is what is applied to the model, with all of the above of its own; nil without one.
+	Adapter *LockedModel `json:"adapter,omitempty"`
 
+	warnings  []string // of the plan
 	parent    hub.ParentLicense
 	tied      bool // the config ties lm_head to the embeddings
 	attention attention
-	found     string // the revision that the commit was found by: as asked, or the pinned commit
+	config    map[string]any // the decoded config.json
+	found     string         // the revision that the commit was found by: as asked, or the pinned commit
 }
 
 // LockedFile is one file of a checkpoint. SHA256 is that of the content; small files that the Hub
@@ -105,9 +111,18 @@ func (d LockedDataset) Rows() int { return d.Reported }
 type PlannedOutput struct {
 	Parameters int64  `json:"parameters"`
 	Tensors    int    `json:"tensors"`
+	Layers     int    `json:"layers,omitempty"` // of a recipe of slices; else the models'
 	DType      string `json:"dtype"`
 	Bytes      int64  `json:"bytes"`
 	Shards     int    `json:"shards"`
+}
+
+// stacked is a sentence, after a blank, on the size of a model that is made of slices; else "".
+func (o PlannedOutput) stacked() string {
+	if o.Layers == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" It is stacked from slices of its models: %d layers, %s parameters.", o.Layers, humanize.Comma(o.Parameters))
 }
 
 // PlannedDownload says how much is still to be fetched, and what the run needs.
@@ -178,7 +193,7 @@ func (p *Plan) id() (string, error) {
 
 // indexOf finds the recipe's model that ref names.
 func (p *Plan) indexOf(ref configs.ModelRef) (int, error) {
-	for i, m := range p.recipe.Models {
+	for i, m := range p.recipe.Inputs() {
 		if m.Model.String() == ref.String() {
 			return i, nil
 		}

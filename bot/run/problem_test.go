@@ -40,7 +40,7 @@ func TestProblemsOnTheirLines(t *testing.T) {
 		"what is not built in": {"merge_method: linear\ntokenizer_source: union\nmodels:\n  - {model: tiny/math, parameters: {weight: 1}}\n", []string{"2 tokenizer_source"}},
 		"licence chosen":       {"merge_method: linear\nmodels:\n  - {model: odd/free, parameters: {weight: 1}}\nmergebot:\n  publish:\n    repo: a/b\n    license: mit\n", []string{"7 license: odd/withheld, which odd/free was made from, is under cc-by-nc-4.0"}},
 		"no derivatives":       {"merge_method: linear\nmodels:\n  - {model: odd/small, parameters: {weight: 1}}\n  - {model: odd/fixed, parameters: {weight: 1}}\n", []string{"4 license: odd/fixed is under"}},
-		"an adapter":           {"merge_method: linear\nmodels:\n  - {model: tiny/base+tiny/math, parameters: {weight: 1}}\n", []string{"3 tiny/base+tiny/math: LoRA"}},
+		"an adapter":           {"merge_method: linear\nmodels:\n  - {model: tiny/base+tiny/math, parameters: {weight: 1}}\n", []string{"3 tiny/math is no adapter: it has no adapter_config.json"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -45,6 +45,25 @@ func Enqueue(ctx context.Context, s *Storage, p *Plan, r Record) error {
 	return err
 }
 
+// Refuse keeps a run that cannot even be planned: a record that has failed, and why in its log. Like [Enqueue] it leaves
+// a record alone that is there; why must hold no secret.
+func Refuse(ctx context.Context, s *Storage, r Record, why string) error {
+	if !plainID.MatchString(r.ID) {
+		return fmt.Errorf("%q cannot name a run: use NewID", r.ID)
+	}
+	if _, ok, err := ReadRecord(ctx, s, r.ID); err != nil || ok {
+		return err
+	}
+	if r.Created.IsZero() {
+		r.Created = now().UTC()
+	}
+	j := newJournal(s, r)
+	if err := j.emit(ctx, Event{Phase: Failed, Step: stepResolve.Name, Subject: r.Recipe, Text: why}); err != nil {
+		return err
+	}
+	return j.state(ctx, RunFailed, errors.New(why))
+}
+
 // keepPlan writes what a run is to do beside its record.
 func keepPlan(ctx context.Context, s *Storage, r Record, p *Plan) error {
 	if err := s.Put(ctx, r.Path()+"plan.json", p); err != nil || p.Recipe.Text == "" {

@@ -311,3 +311,29 @@ func TestPlannedCommits(t *testing.T) {
 		t.Errorf("%v, %t", p, outage)
 	}
 }
+
+// A run that cannot be planned is kept as one that failed, once.
+func TestRefuse(t *testing.T) {
+	t.Parallel()
+	s, err := OpenStorage(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	r := Record{ID: "20260102-030405.006-abc", Recipe: "a", Kind: Release, Origin: Origin{Path: "recipes/a.yaml"}}
+	for _, why := range []string{"tiny/nobody is not there", "another reason"} {
+		if err := Refuse(t.Context(), s, r, why); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, _, err := ReadRecord(t.Context(), s, r.ID)
+	if err != nil || got.State != RunFailed || got.Error != "tiny/nobody is not there" || got.Ended.IsZero() || got.Origin != r.Origin {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if log, err := Events(t.Context(), s, r.ID, 0); err != nil || len(log) != 1 || log[0].Text != got.Error {
+		t.Errorf("log: %+v, %v", log, err)
+	}
+	if err := Refuse(t.Context(), s, Record{ID: "../x"}, "no"); err == nil {
+		t.Error("a name that leaves the folder is taken")
+	}
+}

@@ -42,6 +42,9 @@ const (
 	Scheduled Kind = "schedule" // the recipe's schedule, when something moved
 )
 
+// OnMain says that a run of this kind is of the default branch: no pull request's comments ask for it.
+func (k Kind) OnMain() bool { return k == Release || k == Scheduled }
+
 // Origin says where a run's recipe comes from, and who asked.
 type Origin struct {
 	Change string `json:"change,omitempty"` // the change's id (forge.Change.ID); "" for the default branch

@@ -26,6 +26,9 @@ func (p *pipeline) report() report.Report {
 	if p.recipe.Mergebot.Search != nil && p.opts.Pins.treated() {
 		r.Notes = append(r.Notes, "Ratios and coefficients are those of the earlier merge that --lock names; nothing was searched.")
 	}
+	if text := p.plan.Output.stacked(); text != "" {
+		r.Notes = append(r.Notes, strings.TrimSpace(text))
+	}
 	r.Notes = append(r.Notes, p.taskWarnings()...)
 	if p.tuned() {
 		r.Selection = report.SelectionTest
@@ -71,11 +74,16 @@ func (p *pipeline) locked() []report.Locked {
 		}
 		out = append(out, l)
 	}
+	both := func(role string, m *LockedModel) {
+		if add(role, m); m.Adapter != nil {
+			add("adapter", m.Adapter)
+		}
+	}
 	if p.plan.Lock.Base != nil {
-		add("base", p.plan.Lock.Base)
+		both("base", p.plan.Lock.Base)
 	}
 	for i := range p.plan.Lock.Models {
-		add("expert", &p.plan.Lock.Models[i])
+		both("expert", &p.plan.Lock.Models[i])
 	}
 	for _, d := range p.plan.Lock.Datasets {
 		out = append(out, report.Locked{Kind: "dataset", Role: d.Task, Repo: d.Repo, Revision: d.Asked, SHA: d.SHA})

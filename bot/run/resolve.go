@@ -1,7 +1,9 @@
 package run
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -74,7 +76,7 @@ type resolved struct {
 // family is what a recipe merges; nil stands for what was not found.
 type family struct {
 	base   *resolved
-	models []*resolved // in the recipe's order
+	models []*resolved // as configs.Recipe.Inputs
 }
 
 // modelsOf puts what was found in the recipe's order.
@@ -87,7 +89,7 @@ func modelsOf(r *configs.Recipe, refs []configs.ModelRef, found []*resolved) fam
 		return found[i]
 	}
 	f := family{base: of(r.BaseModel)}
-	for _, m := range r.Models {
+	for _, m := range r.Inputs() {
 		f.models = append(f.models, of(m.Model))
 	}
 	return f
@@ -108,6 +110,9 @@ func recipeName(r *configs.Recipe) string {
 // checkTensors compares names, shapes and types, and sizes the output. It fills in the lock.
 func (p *Plan) checkTensors(f family) findings {
 	unread := func(m *resolved) {
+		if m != nil {
+			p.warn(m.warnings...)
+		}
 		if m != nil && len(m.tensors) == 0 {
 			p.Warnings = append(p.Warnings, fmt.Sprintf("%s holds torch .bin files: their tensors can only be checked once they are here", m))
 		}
@@ -122,12 +127,12 @@ func (p *Plan) checkTensors(f family) findings {
 			continue
 		}
 		p.Lock.Models = append(p.Lock.Models, m.LockedModel)
-		tensors, options.Tied = append(tensors, m.tensors), append(options.Tied, m.tied)
+		tensors, options.Tied, options.Configs = append(tensors, m.tensors), append(options.Tied, m.tied), append(options.Configs, m.config)
 	}
 	unread(f.base)
 	var base []checkpoint.Tensor
 	if f.base != nil {
-		p.Lock.Base, base, options.BaseTied = &f.base.LockedModel, f.base.tensors, f.base.tied
+		p.Lock.Base, base, options.BaseTied, options.BaseConfig = &f.base.LockedModel, f.base.tensors, f.base.tied, f.base.config
 	}
 	if !complete { // the rest can still be compared
 		return p.blame(f)
@@ -135,23 +140,47 @@ func (p *Plan) checkTensors(f family) findings {
 	if len(tensors) == 0 || slices.ContainsFunc(tensors, func(ts []checkpoint.Tensor) bool { return len(ts) == 0 }) || p.Lock.Base != nil && len(base) == 0 {
 		return nil // nothing to compare yet
 	}
-	if err := merge.Check(p.recipe, base, tensors, options); err != nil {
+	result, err := merge.Check(p.recipe, base, tensors, options)
+	if err != nil {
 		if wrong := p.blame(f); len(wrong) > 0 {
 			return wrong
 		}
-		return findings{at(p.recipe.Locate("models"), refuse("%w", err))}
+		return p.entries(err)
 	}
-	like := base
-	if len(like) == 0 {
-		like = tensors[0]
+	return findings{at(p.recipe.Locate("dtype"), p.size(result))}
+}
+
+// entries puts what merge.Check found on the lines of the recipe's entries that it comes from.
+func (p *Plan) entries(err error) (out findings) {
+	for _, err := range several(err) {
+		path := []string{"models"}
+		if len(p.recipe.Slices) > 0 {
+			path = []string{"slices"}
+		}
+		if e := (*merge.EntryError)(nil); errors.As(err, &e) {
+			path = e.Path
+		}
+		out = append(out, at(p.recipe.Locate(path...), refuse("%w", err)))
 	}
-	return findings{at(p.recipe.Locate("dtype"), p.size(like))}
+	return out
+}
+
+// warn adds warnings that the plan does not have yet.
+func (p *Plan) warn(texts ...string) {
+	for _, text := range texts {
+		if !slices.Contains(p.Warnings, text) {
+			p.Warnings = append(p.Warnings, text)
+		}
+	}
 }
 
 // blame finds the models whose tensors do not fit, by comparing one after another with the base, or with the first
-// model where there is no base.
+// model where there is no base. Slices tell it themselves.
 func (p *Plan) blame(f family) findings {
 	r := p.recipe
+	if len(r.Slices) > 0 {
+		return nil
+	}
 	var first []configs.Model
 	like, mark := f.base, r.BaseModel
 	if r.BaseModel.IsZero() {
@@ -173,7 +202,8 @@ func (p *Plan) blame(f family) findings {
 		} else {
 			base, o.BaseTied = like.tensors, like.tied
 		}
-		for _, err := range several(merge.Check(&only, base, tensors, o)) {
+		_, err := merge.Check(&only, base, tensors, o)
+		for _, err := range several(err) {
 			if !said[err.Error()] {
 				said[err.Error()] = true
 				out = append(out, at(ref.Pos, refuse("%w", err)))
@@ -202,24 +232,18 @@ func several(err error) []error {
 }
 
 // size says how large the output will be.
-func (p *Plan) size(like []checkpoint.Tensor) error {
-	p.Output.DType = p.recipe.OutDType
-	if p.Output.DType == "" {
-		p.Output.DType = p.recipe.DType
+func (p *Plan) size(result *merge.Result) error {
+	p.Output.DType = cmp.Or(p.recipe.OutDType, p.recipe.DType)
+	outputs, err := result.Outputs(p.Output.DType)
+	if err != nil {
+		return refuse("%w", err)
 	}
-	dtype, ok := checkpoint.FromTorchName(p.Output.DType)
-	if p.Output.DType != "" && !ok {
-		return refuse("cannot write dtype %q: use float16, bfloat16 or float32", p.Output.DType)
+	if p.Output.Tensors = len(outputs); len(p.recipe.Slices) > 0 {
+		p.Output.Layers = result.Layers
 	}
-	p.Output.Tensors = len(like)
-	for _, t := range like {
-		n := elements(t.Shape)
-		p.Output.Parameters += n
-		if ok {
-			p.Output.Bytes += n * int64(dtype.Size())
-		} else {
-			p.Output.Bytes += n * int64(t.DType.Size())
-		}
+	for _, o := range outputs {
+		p.Output.Parameters += elements(o.Shape)
+		p.Output.Bytes += o.Size()
 	}
 	return nil
 }
@@ -230,8 +254,6 @@ func supported(r *configs.Recipe) error {
 		return at(r.Locate(key), refuse("%s: "+format, append([]any{r.Path}, args...)...))
 	}
 	switch {
-	case len(r.Slices) > 0:
-		return no("slices", "slices are not built in; list whole models under models:")
 	case r.TokenizerSource != "" && r.TokenizerSource != "base":
 		return no("tokenizer_source", "tokenizer_source %q is not built in; leave it out or say base", r.TokenizerSource)
 	case r.Tokenizer != nil:

@@ -34,12 +34,23 @@ type question struct {
 
 func newResolver(env *Env, r *configs.Recipe, pins *Pins) *resolver {
 	s := &resolver{env: env, pins: pins, turns: make(chan struct{}, inFlight), named: map[string]string{}, infos: map[question]func() (*hub.Info, error){}}
-	for _, ref := range r.References() {
+	for _, ref := range repositories(r) {
 		if revision, err := pins.revision("model", ref.Repo, ref.Revision); ref.Repo != "" && err == nil {
 			s.named[ref.Repo] = revision
 		}
 	}
 	return s
+}
+
+// repositories are the references of a recipe, those of adapters on their own.
+func repositories(r *configs.Recipe) []configs.ModelRef {
+	var out []configs.ModelRef
+	for _, ref := range r.References() {
+		if out = append(out, ref); ref.Lora != nil {
+			out = append(out, *ref.Lora)
+		}
+	}
+	return out
 }
 
 // wait waits for a turn to ask.

@@ -67,5 +67,5 @@ type judged struct {
 
 // mergedWeights is the merged model.
 func (p *pipeline) mergedWeights() (weighed, error) {
-	return checkpointWeights("merged", p.merged.Digest, p.modelDir())
+	return checkpointWeights("merged", p.merged.Digest, place{dir: p.modelDir()})
 }

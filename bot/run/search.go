@@ -205,7 +205,7 @@ func (p *pipeline) candidate(in searchIn, c search.Candidate, m *merge.Merger) w
 	if err != nil {
 		digest = fmt.Sprint("unhashable candidate: ", err) // only NaN does this, and a grid has none
 	}
-	return weighed{name: "a candidate", digest: digest, tokenizer: p.baseSidecars, dir: p.baseDir,
+	return weighed{name: "a candidate", digest: digest, tokenizer: p.baseSidecars, dir: p.baseDir.dir,
 		open: func() (engine.Weights, func() error, error) { return m, func() error { return nil }, nil }}
 }
 

@@ -80,11 +80,16 @@ func annotation(path string, e configs.Error) forge.Annotation {
 // warningLine is the first line of the recipe that names the model which a warning is about; else the first.
 func warningLine(p *run.Plan, warning string) int {
 	repos := make([]string, 0, len(p.Lock.Models)+1)
+	add := func(m run.LockedModel) {
+		if repos = append(repos, m.Repo); m.Adapter != nil {
+			repos = append(repos, m.Adapter.Repo)
+		}
+	}
 	for _, m := range p.Lock.Models {
-		repos = append(repos, m.Repo)
+		add(m)
 	}
 	if p.Lock.Base != nil {
-		repos = append(repos, p.Lock.Base.Repo)
+		add(*p.Lock.Base)
 	}
 	slices.SortFunc(repos, func(a, b string) int { return cmp.Compare(len(b), len(a)) }) // a/bc before a/b
 	for _, repo := range repos {

@@ -12,7 +12,8 @@ import (
 func (c Conversation) models(p *run.Plan) string {
 	t := newTable("Used as", "What", "Commit", "Licence", ">Size")
 	left := maxRows
-	row := func(role string, m run.LockedModel) {
+	var row func(role string, m run.LockedModel)
+	row = func(role string, m run.LockedModel) {
 		if left--; left < 0 {
 			return
 		}
@@ -25,6 +26,9 @@ func (c Conversation) models(p *run.Plan) string {
 			size = report.Size(m.Bytes)
 		}
 		t.row(role, span(name)+asked(m.Asked), commit, licence(m), size)
+		if m.Adapter != nil {
+			row("adapter", *m.Adapter)
+		}
 	}
 	if p.Lock.Base != nil {
 		row("base", *p.Lock.Base)
@@ -90,6 +94,9 @@ func needs(p *run.Plan) string {
 	out := fmt.Sprintf("**Result:** %s, %s", plural(p.Output.Tensors, "tensor"), plural64(p.Output.Parameters, "parameter"))
 	if p.Output.Tensors == 0 {
 		out = "**Result:** its size shows once the models are here"
+	}
+	if p.Output.Layers > 0 { // stacked from slices
+		out += ", " + plural(p.Output.Layers, "layer")
 	}
 	if p.Output.DType != "" {
 		out += ", " + span(p.Output.DType)

@@ -45,7 +45,8 @@ func (a *app) printPlan(p *run.Plan) error {
 	fmt.Fprintf(a.out, "plan %s\nrecipe %s: %s, %d models\n\n", p.ID[:16], p.Recipe.Name, p.Recipe.Method, len(p.Lock.Models))
 	t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ROLE\tWHAT\tCOMMIT\tLICENCE\tSIZE")
-	row := func(role string, m *run.LockedModel) {
+	var row func(role string, m *run.LockedModel)
+	row = func(role string, m *run.LockedModel) {
 		name, sha := m.Repo, m.SHA
 		if name == "" {
 			name, sha = m.Path, m.Digest
@@ -53,6 +54,9 @@ func (a *app) printPlan(p *run.Plan) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", role, name, sha[:12], or(m.License, "-"), humanize.IBytes(uint64(m.Bytes)))
 		for _, from := range m.Lineage {
 			fmt.Fprintf(t, "  of\t%s\t\t%s\t\n", from.Repo, or(from.License, or(from.Unread, "-")))
+		}
+		if m.Adapter != nil {
+			row("adapter", m.Adapter)
 		}
 	}
 	if p.Lock.Base != nil {
@@ -71,7 +75,11 @@ func (a *app) printPlan(p *run.Plan) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "\noutput   %d tensors, %s parameters, %s, %s in %d file(s), licence %s\n", p.Output.Tensors,
+	layers := ""
+	if n := p.Output.Layers; n > 0 { // stacked from slices
+		layers = fmt.Sprintf(" in %d layers", n)
+	}
+	fmt.Fprintf(a.out, "\noutput   %d tensors%s, %s parameters, %s, %s in %d file(s), licence %s\n", p.Output.Tensors, layers,
 		humanize.Comma(p.Output.Parameters), or(p.Output.DType, "types as stored"), humanize.IBytes(uint64(p.Output.Bytes)), p.Output.Shards, or(p.License.ID, "unknown"))
 	fmt.Fprintf(a.out, "fetch    %s of %s\n", humanize.IBytes(uint64(p.Download.Missing)), humanize.IBytes(uint64(p.Download.Bytes)))
 	fmt.Fprintf(a.out, "disk     %s\n", humanize.IBytes(uint64(p.Download.DiskBytes)))

@@ -46,6 +46,7 @@ func newBench(t *testing.T) *bench {
 	if err := familyhub.WriteSeed(seed); err != nil {
 		t.Fatal(err)
 	}
+	seedAdapters(t, seed)
 	server, err := embedded.Listen(t.Context(), embedded.Options{Root: filepath.Join(work, "hub")}, "127.0.0.1:0", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -1,5 +1,5 @@
 // Package peertest holds no code of the program: its tests hold merged checkpoints and published models against
-// transformers, safetensors, huggingface_hub and mergekit, the programs that they are made for, and scores taken through
+// transformers, safetensors, huggingface_hub, PEFT and mergekit, the programs that they are made for, and scores taken through
 // `transformers serve` against those of the embedded engine, item by item.
 //
 // setup.sh installs the peers, several gigabytes; the tests that run them find them by MERGEBOT_PEERS_HEAVY, the

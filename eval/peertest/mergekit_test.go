@@ -145,7 +145,8 @@ func likeMergekit(t *testing.T, file string, recipes []comparison) {
 func (b *bench) mergekit(t *testing.T, recipe string) string {
 	t.Helper()
 	dir := filepath.Join(b.work, "mergekit", recipe)
-	b.peer(t, "mergekit-yaml", "--quiet", recipePath(recipe), dir)
+	// The two last are for adapters: where mergekit puts the models that it makes of them, and that it does not round those.
+	b.peer(t, "mergekit-yaml", "--quiet", recipePath(recipe), dir, "--lora-merge-cache", filepath.Join(b.work, "adapted"), "--lora-merge-dtype", "float32")
 	return dir
 }
 

@@ -27,6 +27,7 @@ type entry struct {
 	Tensor
 	in      *weights
 	strides []int64
+	patch   *patch // computes the values, where an adapter changes them
 }
 
 // Dir returns the folder that was opened.
@@ -76,6 +77,9 @@ func (c *Checkpoint) ReadAt(name string, dst []byte, off int64) error {
 		return err
 	}
 	defer done()
+	if e.patch != nil {
+		return fmt.Errorf("read tensor %q of %s: it is computed from an adapter and has no stored bytes", name, c.dir)
+	}
 	if off < 0 || off > e.Size-int64(len(dst)) {
 		return fmt.Errorf("read tensor %q of %s: bytes [%d, %d) are outside its %d", name, c.dir, off, off+int64(len(dst)), e.Size)
 	}
@@ -89,6 +93,7 @@ func (c *Checkpoint) ReadAt(name string, dst []byte, off int64) error {
 // Floats widens the elements [from, from+len(dst)) of a tensor, in row-major
 // order, to fp32. Exact for F32, F16 and BF16; F64 is rounded to nearest even;
 // other types give ErrUnsupported (read them raw with [Checkpoint.ReadAt]).
+// Adapted tensors are computed, see [OpenAdapted].
 func (c *Checkpoint) Floats(name string, dst []float32, from int64) error {
 	e, done, err := c.use(name)
 	if err != nil {
@@ -101,6 +106,14 @@ func (c *Checkpoint) Floats(name string, dst []float32, from int64) error {
 	if from < 0 || from > e.Elements()-int64(len(dst)) {
 		return fmt.Errorf("read tensor %q of %s: elements [%d, %d) are outside its %d", name, c.dir, from, from+int64(len(dst)), e.Elements())
 	}
+	if e.patch != nil {
+		return e.patch.floats(dst, from)
+	}
+	return e.floats(dst, from)
+}
+
+// floats widens stored elements; the caller has checked type and range.
+func (e entry) floats(dst []float32, from int64) error {
 	size := int64(e.DType.Size())
 	if e.strides != nil {
 		buf := make([]byte, min(int64(len(dst))*size, readChunk))
@@ -138,6 +151,10 @@ func (c *Checkpoint) Release(name string) {
 		return
 	}
 	defer done()
+	if e.patch != nil {
+		e.patch.release()
+		return
+	}
 	e.in.release(e.Offset, e.span())
 }
 

@@ -28,6 +28,8 @@ type Tensor struct {
 	File   string  `json:"file,omitempty"` // path of the file that holds it; "" from ParseHeader
 	Offset int64   `json:"offset"`         // first byte of its data in File
 	Size   int64   `json:"size"`           // bytes of its data
+	// Adapted says that an adapter changes it: its values are computed, fp32, and DType is that of the model's own.
+	Adapted bool `json:"adapted,omitempty"`
 }
 
 // Elements is the product of the shape; 1 for a scalar.

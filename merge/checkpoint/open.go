@@ -100,7 +100,7 @@ func explainNothing(dir string) error {
 		name := e.Name()
 		switch {
 		case strings.HasPrefix(name, "adapter_model."):
-			return fmt.Errorf("%s: %w", dir, unsupported("it holds an adapter (LoRA), not a whole model; merge it into its base first"))
+			return fmt.Errorf("%s: %w", dir, unsupported("it holds an adapter (LoRA), not a whole model; name it after its base: BASE+ADAPTER"))
 		case strings.HasSuffix(name, ".gguf"):
 			return fmt.Errorf("%s: %w", dir, unsupported("%s is a GGUF file; use the model's safetensors version", name))
 		case strings.HasPrefix(name, "consolidated.") && strings.HasSuffix(name, ".pth"):

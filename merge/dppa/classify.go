@@ -28,6 +28,17 @@ type Class struct {
 // model.layers.3., transformer.h.3., gpt_neox.layers.3., model.blocks.3.
 var layerName = regexp.MustCompile(`^((?:.*\.)?(?:layers|layer|h|blocks|block)\.)(\d+)\.`)
 
+// SplitLayer takes the name of a layer's tensor apart: model.layers.3.mlp.bias is
+// model.layers., 3 and mlp.bias. It is false for tensors outside the layers.
+func SplitLayer(name string) (stack string, layer int, rest string, ok bool) {
+	m := layerName.FindStringSubmatch(name)
+	if m == nil {
+		return "", 0, "", false
+	}
+	layer, err := strconv.Atoi(m[2])
+	return m[1], layer, name[len(m[0]):], err == nil
+}
+
 // Classify sorts tensors, given by name and shape, into linears, others and
 // vectors, and returns the prefixes of the layers found, in order: by stack, then
 // by number.
@@ -40,11 +51,9 @@ func Classify(names []string, shape func(string) []int64) (classes []Class, laye
 	index := map[key]int{}
 	for i, name := range names {
 		keys[i].number = -1
-		if m := layerName.FindStringSubmatch(name); m != nil {
-			if n, err := strconv.Atoi(m[2]); err == nil {
-				keys[i] = key{m[1], n}
-				index[keys[i]] = 0
-			}
+		if stack, n, _, ok := SplitLayer(name); ok {
+			keys[i] = key{stack, n}
+			index[keys[i]] = 0
 		}
 	}
 	ordered := make([]key, 0, len(index))

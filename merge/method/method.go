@@ -87,7 +87,7 @@ func (t Tensor) row() int64 {
 type Problem struct {
 	Device  kernel.Device
 	Tensors []Tensor
-	Models  []string // names; "name/tensor" seeds random masks
+	Models  []string // names
 	Base    bool
 	Seed    uint64
 	Paper   bool // semantics: paper
@@ -99,8 +99,20 @@ type Problem struct {
 	// Number and Bool resolve a parameter of the recipe; model −1 is the global one.
 	Number func(model int, name, tensor string, def float64) float64
 	Bool   func(model int, name, tensor string, def bool) bool
+	// Stream names a model's tensor for random masks, "name/tensor" by default: where layers are stacked anew, the tensor
+	// has the name that the model itself gives it.
+	Stream func(model int, tensor string) string
 	// Treatment says how a model's tensor is pruned and amplified.
 	Treatment func(ctx context.Context, model int, tensor string) (Treatment, error)
+}
+
+// stream is the random numbers of a model's tensor.
+func (p *Problem) stream(model int, tensor string) uint64 {
+	name := p.Models[model] + "/" + tensor
+	if p.Stream != nil {
+		name = p.Stream(model, tensor)
+	}
+	return kernel.Stream(p.Seed, name)
 }
 
 // Treatment is what DP and DPA (or a baseline's pruning) do to one expert's
@@ -148,7 +160,6 @@ type Plan struct {
 	tensors map[string]Tensor
 	mu      sync.Mutex
 	done    map[string]Elementwise
-	failed  error
 }
 
 // Begin binds the method to a problem. It reads nothing.
@@ -171,9 +182,6 @@ func (m Method) Begin(p *Problem) (*Plan, error) {
 
 // Tensor returns the second phase for one tensor, measuring it first if need be.
 func (pl *Plan) Tensor(ctx context.Context, name string) (Elementwise, error) {
-	if pl.failed != nil {
-		return nil, pl.failed
-	}
 	pl.mu.Lock()
 	f, ok := pl.done[name]
 	pl.mu.Unlock()
@@ -192,9 +200,4 @@ func (pl *Plan) Tensor(ctx context.Context, name string) (Elementwise, error) {
 	pl.done[name] = f
 	pl.mu.Unlock()
 	return f, nil
-}
-
-// Failed is a plan whose every tensor fails with err.
-func Failed(err error) *Plan {
-	return &Plan{failed: err}
 }

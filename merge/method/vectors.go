@@ -106,7 +106,7 @@ func (v vectors) thin(ctx context.Context, p *Problem, model int, t Tensor) (thi
 		th.cut = &cuts[0][0]
 	case keepRandom:
 		rate := 1 - density
-		th.random, th.stream = &rate, kernel.Stream(p.Seed, p.Models[model]+"/"+t.Name)
+		th.random, th.stream = &rate, p.stream(model, t.Name)
 	case keepMiddle:
 		var err error
 		if th.middle, err = middle(ctx, p.Device, source, density, p.Number(model, "gamma", t.Name, 0.01)); err != nil {
@@ -118,7 +118,7 @@ func (v vectors) thin(ctx context.Context, p *Problem, model int, t Tensor) (thi
 			return th, fmt.Errorf("epsilon of %s is %v: want 0 or more", p.Models[model], epsilon)
 		}
 		th.ranked = &magprune{density: density, epsilon: epsilon, row: t.row(), count: t.Count,
-			stream: kernel.Stream(p.Seed, p.Models[model]+"/"+t.Name), delta: p.deltaReader(model, t)}
+			stream: p.stream(model, t.Name), delta: p.deltaReader(model, t)}
 	}
 	if !p.Bool(-1, "rescale", t.Name, v.rescale) {
 		return th, nil
