@@ -306,8 +306,8 @@ func TestEndOfContext(t *testing.T) {
 	o, dir, _ := options(t, "slow")
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		for { // until the server has started
-			if _, err := os.Stat(filepath.Join(dir, "starts")); err == nil {
+		for { // until the server has started, and said so in a whole line
+			if b, err := os.ReadFile(filepath.Join(dir, "starts")); err == nil && bytes.HasSuffix(b, []byte("\n")) {
 				cancel()
 				return
 			}
