@@ -108,7 +108,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		<-ctx.Done()
 		return nil
 	}
-	fmt.Fprintf(o.Stdout, "page:   mergebot demo --serve shows it again\nreport: %s\n", where)
+	fmt.Fprintf(o.Stdout, "page:   mergebot demo --serve --out %s shows it again\nreport: %s\n", o.Out, where)
 	return nil
 }
 
