@@ -99,7 +99,7 @@ func TestRetargeted(t *testing.T) {
 		t.Errorf("ended as %s: %s", r.State, r.Error)
 	}
 	b.forge.Retarget(id, "main")
-	b.says(id, "/mergebot run")
+	b.eventually("it is seen to be back", func() bool { return !strings.Contains(b.forge.Living(id)[0], "Goes to") })
 	if k := b.answered(id, b.forge.Say(id, "maintainer", "/mergebot run "+plan)); k.Refused {
 		t.Errorf("%+v", k)
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -35,18 +36,25 @@ type completions struct {
 	folder  string
 
 	mu      sync.Mutex
-	known   map[string]engine.Completion
+	known   map[string]answer
 	blobs   []string // that known was read from or written to
 	waiting []kept   // not in a blob yet
 	timer   *time.Timer
 }
 
+// answer is a completion and the engine that gave it, with all that it said of itself.
+type answer struct {
+	engine.Completion
+	by engine.Info
+}
+
 // kept is one line of a blob.
 type kept struct {
-	Key          string `json:"key"` // hash of prompt and parameters
-	Text         string `json:"text"`
-	Finish       string `json:"finish"`
-	PromptTokens int    `json:"prompt_tokens,omitempty"`
+	Key          string       `json:"key"` // hash of prompt and parameters
+	Text         string       `json:"text"`
+	Finish       string       `json:"finish"`
+	PromptTokens int          `json:"prompt_tokens,omitempty"`
+	Engine       *engine.Info `json:"engine,omitempty"` // nil: as on the line before
 }
 
 const (
@@ -62,7 +70,7 @@ func (s *Storage) recall(ctx context.Context, a author) (*completions, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &completions{storage: s, folder: "completions/" + key + "/", known: map[string]engine.Completion{}}
+	c := &completions{storage: s, folder: "completions/" + key + "/", known: map[string]answer{}}
 	names, err := s.List(ctx, c.folder)
 	if err != nil {
 		return nil, err
@@ -72,8 +80,12 @@ func (s *Storage) recall(ctx context.Context, a author) (*completions, error) {
 		if err != nil {
 			return nil, err
 		}
+		by := a.Engine // blobs of earlier versions do not say
 		for _, l := range lines {
-			c.known[l.Key] = engine.Completion{Text: l.Text, Finish: l.Finish, PromptTokens: l.PromptTokens}
+			if l.Engine != nil {
+				by = *l.Engine
+			}
+			c.known[l.Key] = answer{engine.Completion{Text: l.Text, Finish: l.Finish, PromptTokens: l.PromptTokens}, by}
 		}
 		c.blobs = append(c.blobs, name)
 	}
@@ -120,7 +132,7 @@ func requestKey(r engine.Request) (string, error) {
 }
 
 // find looks an answer up.
-func (c *completions) find(key string) (engine.Completion, bool) {
+func (c *completions) find(key string) (answer, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a, ok := c.known[key]
@@ -128,14 +140,14 @@ func (c *completions) find(key string) (engine.Completion, bool) {
 }
 
 // keep remembers an answer, within flushAfter also in storage. Prompts that could not be answered are asked again.
-func (c *completions) keep(ctx context.Context, key string, a engine.Completion) {
+func (c *completions) keep(ctx context.Context, key string, a engine.Completion, by engine.Info) {
 	if a.Finish == engine.FinishError {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.known[key] = engine.Completion{Text: a.Text, Finish: a.Finish, PromptTokens: a.PromptTokens}
-	c.waiting = append(c.waiting, kept{key, a.Text, a.Finish, a.PromptTokens})
+	c.known[key] = answer{engine.Completion{Text: a.Text, Finish: a.Finish, PromptTokens: a.PromptTokens}, by}
+	c.waiting = append(c.waiting, kept{key, a.Text, a.Finish, a.PromptTokens, &by})
 	if c.timer == nil {
 		c.timer = time.AfterFunc(flushAfter, func() {
 			c.mu.Lock()
@@ -181,7 +193,13 @@ func (c *completions) store(ctx context.Context, lines []kept) (string, error) {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	enc := json.NewEncoder(z)
+	var by *engine.Info
 	for _, l := range lines {
+		if by != nil && reflect.DeepEqual(*by, *l.Engine) {
+			l.Engine = nil
+		} else {
+			by = l.Engine
+		}
 		if err := enc.Encode(l); err != nil {
 			return "", err
 		}
@@ -214,7 +232,7 @@ func (c *completions) forget(ctx context.Context, keys []string) error {
 func (c *completions) compact(ctx context.Context) error {
 	var all []kept
 	for key, a := range c.known {
-		all = append(all, kept{key, a.Text, a.Finish, a.PromptTokens})
+		all = append(all, kept{key, a.Text, a.Finish, a.PromptTokens, &a.by})
 	}
 	slices.SortFunc(all, func(a, b kept) int { return strings.Compare(a.Key, b.Key) })
 	name, err := c.store(ctx, all)
@@ -275,10 +293,11 @@ func (r *remembering) Generate(ctx context.Context, reqs []engine.Request, each 
 			index[k] = append(index[k], i)
 			continue
 		}
-		out[i] = a
+		out[i] = a.Completion
+		r.info = a.by // a score that is all recalled says what answered, as when it was made
 		r.recalled++
 		if each != nil {
-			each(i, a)
+			each(i, a.Completion)
 		}
 	}
 	if len(ask) == 0 {
@@ -290,7 +309,7 @@ func (r *remembering) Generate(ctx context.Context, reqs []engine.Request, each 
 	}
 	r.info = g.Info()
 	answers, err := g.Generate(ctx, ask, func(k int, c engine.Completion) {
-		r.known.keep(ctx, asked[k], c)
+		r.known.keep(ctx, asked[k], c, r.info)
 		if each != nil {
 			for _, i := range index[k] {
 				each(i, c)

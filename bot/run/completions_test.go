@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -20,9 +21,10 @@ type scripted struct {
 	asked map[string]int
 	after int // answers before err
 	err   error
+	info  engine.Info
 }
 
-func (s *scripted) Info() engine.Info { return engine.Info{Engine: "scripted"} }
+func (s *scripted) Info() engine.Info { return s.info }
 
 func (s *scripted) Generate(_ context.Context, reqs []engine.Request, each func(int, engine.Completion)) ([]engine.Completion, error) {
 	out := make([]engine.Completion, len(reqs))
@@ -67,6 +69,39 @@ func ask(t *testing.T, storage *Storage, a author, s *scripted, reqs []engine.Re
 		t.Errorf("%d of %d requests were told", len(told), len(reqs))
 	}
 	return got, r.recalled, err
+}
+
+// Killed after its last answer was kept and before its score was, a run recalls them all: its score says what answered,
+// with all that the engine says of itself once it runs, as it would have undisturbed.
+func TestRecalledSaysWhoAnswered(t *testing.T) {
+	t.Parallel()
+	storage := openTestStorage(t)
+	a := author{Weights: "w", Engine: engine.Info{Engine: "scripted"}}
+	running := engine.Info{Engine: "scripted", LiveSwap: true, Flags: map[string]string{"lanes": "2"}}
+	generate := func(open func(context.Context) (engine.Generator, error)) *remembering {
+		t.Helper()
+		c, err := storage.recall(t.Context(), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &remembering{known: c, info: a.Engine, open: open}
+		if _, err := r.Generate(t.Context(), requestsFor(5), nil); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	s := &scripted{asked: map[string]int{}, info: running}
+	generate(func(context.Context) (engine.Generator, error) { return s, nil })
+	r := generate(func(context.Context) (engine.Generator, error) { return nil, errors.New("opened for nothing") })
+	if r.recalled != 5 || !reflect.DeepEqual(r.Info(), running) {
+		t.Errorf("%d answers recalled of %+v; want 5 of %+v", r.recalled, r.Info(), running)
+	}
+	if err := r.known.compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := generate(nil); !reflect.DeepEqual(r.Info(), running) {
+		t.Errorf("made one blob, they are of %+v", r.Info())
+	}
 }
 
 func openTestStorage(t *testing.T) *Storage {
@@ -224,7 +259,7 @@ func TestStorageThatFailsForAWhile(t *testing.T) {
 	if err := os.WriteFile(inTheWay, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c.keep(t.Context(), "key", engine.Completion{Text: "text", Finish: engine.FinishStop})
+	c.keep(t.Context(), "key", engine.Completion{Text: "text", Finish: engine.FinishStop}, engine.Info{})
 	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		c.mu.Lock()
 		tried := c.timer == nil

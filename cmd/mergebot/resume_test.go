@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -297,7 +298,7 @@ func leftOver(t *testing.T, out string, tasks ...string) {
 // sameWork makes sure that two ledgers hold the same work with the same results; only a score holds its seconds.
 func sameWork(t *testing.T, want, got map[string]string) {
 	t.Helper()
-	result := func(entry string) string {
+	result := func(entry string) map[string]any {
 		var e struct{ Result map[string]any }
 		if err := json.Unmarshal([]byte(entry), &e); err != nil {
 			t.Fatal(err)
@@ -305,8 +306,7 @@ func sameWork(t *testing.T, want, got map[string]string) {
 		delete(e.Result, "Seconds")
 		delete(e.Result, "seconds")
 		delete(e.Result, "recalled")
-		b, _ := json.Marshal(e.Result)
-		return string(b)
+		return e.Result
 	}
 	all := maps.Clone(want)
 	maps.Copy(all, got)
@@ -316,8 +316,16 @@ func sameWork(t *testing.T, want, got map[string]string) {
 			t.Errorf("%s was never asked for by an undisturbed run", name)
 		case g == "":
 			t.Errorf("%s was not done", name)
-		case result(w) != result(g):
-			t.Errorf("%s has another result:\n%s\nundisturbed\n%s", name, result(g), result(w))
+		default:
+			undisturbed, killed := result(w), result(g)
+			for field := range undisturbed {
+				if !reflect.DeepEqual(undisturbed[field], killed[field]) {
+					t.Errorf("%s has another %s:\n%v\nundisturbed\n%v", name, field, killed[field], undisturbed[field])
+				}
+			}
+			if len(undisturbed) != len(killed) {
+				t.Errorf("%s has %d fields, undisturbed it has %d", name, len(killed), len(undisturbed))
+			}
 		}
 	}
 }
