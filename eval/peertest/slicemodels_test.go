@@ -80,7 +80,7 @@ func (m sliceModel) write(t testing.TB, dir string) {
 			return put(b)
 		}
 		f := map[checkpoint.DType]kernel.Format{checkpoint.F32: kernel.F32, checkpoint.F16: kernel.F16, checkpoint.BF16: kernel.BF16}[o.DType]
-		if err := kernel.CPU().Encode(b, m.values(o), f); err != nil {
+		if err := kernel.CPU().Encode(b, madeUp(m.name, m.like, o), f); err != nil {
 			return err
 		}
 		return put(b)
@@ -149,21 +149,21 @@ func (m sliceModel) tensors(add func(name string, shape ...int64)) {
 	}
 }
 
-// values are those of the model that it was fine-tuned from, each a little moved; no two deltas of a tensor are of one
-// size in fp32, so that no cut falls among equals.
-func (m sliceModel) values(o checkpoint.Output) []float32 {
+// madeUp is a tensor of a model: that of the model that it was fine-tuned from (like; "" without), each element a little
+// moved; no two deltas of a tensor are of one size in fp32, so that no cut falls among equals.
+func madeUp(model, like string, o checkpoint.Output) []float32 {
 	x := make([]float32, o.Size()/int64(o.DType.Size()))
-	origin := m.name
-	if m.like != "" {
-		origin = m.like
+	origin := model
+	if like != "" {
+		origin = like
 	}
-	base, delta := kernel.Stream(1, origin+"/"+o.Name), kernel.Stream(2, m.name+"/"+o.Name)
+	base, delta := kernel.Stream(1, origin+"/"+o.Name), kernel.Stream(2, model+"/"+o.Name)
 	for i := range x {
 		v := 0.2 * (kernel.Uniform(base, int64(i)) - 0.5)
 		if strings.Contains(o.Name, "norm") && strings.HasSuffix(o.Name, "weight") {
 			v++
 		}
-		if m.like != "" {
+		if like != "" {
 			v += 0.03 * (kernel.Uniform(delta, int64(i)) - 0.5)
 		}
 		x[i] = float32(v)
