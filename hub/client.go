@@ -19,6 +19,9 @@ type Client struct {
 	agent     string
 	offline   bool
 	workers   int
+	gate      *gate // of downloads
+	throttle  throttle
+	minPiece  int64         // bytes of a file that are worth a request of their own
 	silence   time.Duration // longest wait for the next byte of a body or for an answer
 	http      *http.Client
 	onWarn    func(string)
@@ -69,17 +72,18 @@ func newClient(o Options, env environment) (*Client, error) {
 	}
 	c := &Client{
 		base: base, token: token, cache: o.Cache, agent: o.UserAgent, offline: o.Offline || env.offline,
-		workers: o.Workers, silence: env.silence, onWarn: o.Warn, sleep: sleep, batchSize: 256,
+		workers: o.Workers, silence: env.silence, onWarn: o.Warn, sleep: sleep, batchSize: 256, minPiece: minPiece,
 		warned: map[string]bool{},
 	}
 	c.meters.report = o.Progress
+	c.gate, c.throttle.rate = newGate(c.workers), o.Bandwidth
 	c.http = &http.Client{CheckRedirect: c.checkRedirect}
 	if o.HTTP != nil {
 		c.http.Transport, c.http.Jar = o.HTTP.Transport, o.HTTP.Jar
 	}
 	if standard, ok := http.DefaultTransport.(*http.Transport); ok && c.http.Transport == nil {
 		t := standard.Clone()
-		t.MaxIdleConnsPerHost = c.workers // the default of 2 has many small files open a connection each
+		t.MaxIdleConnsPerHost = c.gate.ceiling // the default of 2 has many small files open a connection each
 		c.http.Transport = t
 	}
 	return c, nil

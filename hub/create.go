@@ -66,6 +66,23 @@ func (c *Client) warnIfPublic(ctx context.Context, r Repo) {
 	}
 }
 
+// Branch makes a branch that begins at a revision ("" is main). One that exists is no error: it is left as it is.
+func (c *Client) Branch(ctx context.Context, r Repo, branch, from string) error {
+	if from == "" {
+		from = "main"
+	}
+	if err := errors.Join(r.Validate(), checkRevision(branch), checkRevision(from)); err != nil {
+		return err
+	}
+	q := request{op: "make the branch " + branch, repo: r, revision: from, url: r.api("branch", branch)}.
+		asJSON(map[string]string{"startingPoint": from})
+	_, err := c.call(ctx, q, nil)
+	if errors.Is(err, ErrConflict) {
+		return nil
+	}
+	return err
+}
+
 // Tag gives a commit a name. A tag of that name on the same commit is no error; on another one it is [ErrConflict].
 func (c *Client) Tag(ctx context.Context, r Repo, revision, tag, message string) error {
 	if revision == "" {

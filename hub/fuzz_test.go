@@ -111,7 +111,7 @@ func FuzzReadHeader(f *testing.F) {
 			return
 		}
 		total := int64(0)
-		got, err := readHeader(File{Path: "x", Size: size}, func(from, n int64) ([]byte, error) {
+		got, err := ReadHeader(File{Path: "x", Size: size}, func(from, n int64) ([]byte, error) {
 			if from < 0 || n < 0 || from+n > size {
 				t.Fatalf("asked for %d bytes from %d of %d", n, from, size)
 			}

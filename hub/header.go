@@ -28,17 +28,18 @@ func (c *Client) SafetensorsHeader(ctx context.Context, r Repo, sha string, f Fi
 			return nil, fmt.Errorf("hub: read the header of %s: %w", f.Path, err)
 		}
 		defer blob.Close()
-		return readHeader(f, func(from, n int64) ([]byte, error) {
+		return ReadHeader(f, func(from, n int64) ([]byte, error) {
 			b := make([]byte, n)
 			_, err := blob.ReadAt(b, from)
 			return b, err
 		})
 	}
-	return readHeader(f, func(from, n int64) ([]byte, error) { return c.readRange(ctx, r, sha, f, from, n) })
+	return ReadHeader(f, func(from, n int64) ([]byte, error) { return c.readRange(ctx, r, sha, f, from, n) })
 }
 
-// readHeader gets the header through read, which gives n bytes from a position on, all inside the file.
-func readHeader(f File, read func(from, n int64) ([]byte, error)) ([]byte, error) {
+// ReadHeader gets a safetensors file's header as [Client.SafetensorsHeader] does, wherever the file lies: through read,
+// which gives n bytes from a position on, all inside the file.
+func ReadHeader(f File, read func(from, n int64) ([]byte, error)) ([]byte, error) {
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("hub: %s: %w: %s: it is damaged or no safetensors file", f.Path, ErrIntegrity, fmt.Sprintf(format, args...))
 	}
@@ -75,7 +76,7 @@ func readHeader(f File, read func(from, n int64) ([]byte, error)) ([]byte, error
 func (c *Client) readRange(ctx context.Context, r Repo, sha string, f File, from, n int64) ([]byte, error) {
 	var out []byte
 	err := c.retry(ctx, func() error {
-		resp, err := c.open(ctx, r, sha, f.Path, from, from+n-1)
+		resp, err := c.open(ctx, r, sha, f.Path, "", from, from+n-1)
 		if err != nil {
 			return err
 		}

@@ -2,11 +2,11 @@ package hub
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 
@@ -62,8 +62,7 @@ func (c *Client) store(ctx context.Context, r Repo, u Upload, adds []*addition) 
 				}
 				t := &transfer{client: c, repo: r, file: a, slots: slots, meter: c.meters.start(r, a.Path, a.size, all)}
 				err := t.send(ctx, object)
-				var e *Error
-				if errors.As(err, &e) && e.Status == http.StatusForbidden && ctx.Err() == nil {
+				if gone(err) && ctx.Err() == nil {
 					// The signed addresses have run out while other files were sent: ask for new ones, once.
 					fresh, batchErr := c.lfsBatch(ctx, r, u, []*addition{a})
 					if batchErr != nil {
@@ -141,6 +140,7 @@ func (t *transfer) send(ctx context.Context, o lfsObject) error {
 		e.Remedy = t.client.remedy(e)
 		return e
 	case o.Actions.Upload == nil:
+		_ = os.Remove(t.client.deliveryPath(t.repo, t.file.sha256)) // of an upload that ended without our knowing
 		t.meter.set(t.file.size)
 		return nil
 	}
@@ -156,7 +156,7 @@ func (t *transfer) send(ctx context.Context, o lfsObject) error {
 		if err != nil || size <= 0 || int64(len(urls)) != (t.file.size-1)/size+1 {
 			return fail(fmt.Sprintf("the hub gave %d parts of %s bytes for a file of %d", len(urls), clip(spec, 20), t.file.size))
 		}
-		if err := t.parts(ctx, content, size, urls, up.Href); err != nil {
+		if err := t.deliver(ctx, content, size, *up); err != nil {
 			return err
 		}
 	} else if _, err := t.put(ctx, up.Href, content, 0, t.file.size); err != nil {
@@ -191,32 +191,62 @@ func partURLs(header map[string]string) []string {
 	return out
 }
 
-// parts sends the file piece by piece, several at once, and then tells the hub to join them.
-func (t *transfer) parts(ctx context.Context, content io.ReaderAt, size int64, urls []string, done string) error {
+// deliver sends the file in parts: as an earlier process began it, if one did and the hub still knows, else anew.
+func (t *transfer) deliver(ctx context.Context, content io.ReaderAt, size int64, up lfsAction) error {
+	if d := t.client.findDelivery(t.repo, t.file, up); d != nil {
+		err := t.parts(ctx, content, size, d)
+		if err == nil || !gone(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return t.parts(ctx, content, size, t.client.beginDelivery(t.repo, t.file, up))
+}
+
+// parts sends those parts that were not accepted yet, several at once, and then tells the hub to join them.
+func (t *transfer) parts(ctx context.Context, content io.ReaderAt, size int64, d *delivery) (err error) {
+	defer func() {
+		if err == nil || gone(err) {
+			d.drop()
+		} else {
+			d.close()
+		}
+	}()
 	type part struct {
 		Number int    `json:"partNumber"`
 		ETag   string `json:"etag"`
 	}
+	urls := partURLs(d.plan.Upload.Header)
 	parts := make([]part, len(urls))
+	t.meter.set(0)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(cap(t.slots))
 	for i, u := range urls {
+		n, from := i+1, int64(i)*size
+		length := min(size, t.file.size-from)
+		if etag := d.accepted(n); etag != "" {
+			parts[i] = part{n, etag}
+			t.meter.add(length)
+			continue
+		}
 		group.Go(func() error {
-			from := int64(i) * size
-			etag, err := t.put(groupCtx, u, content, from, min(size, t.file.size-from))
+			etag, err := t.put(groupCtx, u, content, from, length)
 			if err == nil && etag == "" {
-				err = &Error{Op: "store", Repo: t.repo, Path: t.file.Path, Err: errRefused, Message: fmt.Sprintf("no etag came for part %d", i+1)}
+				err = &Error{Op: "store", Repo: t.repo, Path: t.file.Path, Err: errRefused, Message: fmt.Sprintf("no etag came for part %d", n)}
 			}
-			parts[i] = part{i + 1, etag}
-			return err
+			if err != nil {
+				return err
+			}
+			d.accept(n, etag)
+			parts[i] = part{n, etag}
+			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	q := request{op: "join the parts", repo: t.repo, path: t.file.Path, url: done,
+	q := request{op: "join the parts", repo: t.repo, path: t.file.Path, url: d.plan.Upload.Href,
 		header: http.Header{"Accept": {lfsJSON}, "Content-Type": {lfsJSON}}}
-	_, err := t.client.call(ctx, q.asJSON(map[string]any{"oid": t.file.sha256, "parts": parts}), nil)
+	_, err = t.client.call(ctx, q.asJSON(map[string]any{"oid": t.file.sha256, "parts": parts}), nil)
 	return err
 }
 
@@ -236,7 +266,11 @@ func (t *transfer) put(ctx context.Context, to string, content io.ReaderAt, from
 		body: func() io.Reader {
 			t.meter.add(-counted)
 			counted = 0
-			return &countedReader{io.NewSectionReader(content, from, n), func(k int) { counted += int64(k); t.meter.add(int64(k)) }}
+			return &countedReader{io.NewSectionReader(content, from, n), func(k int) error {
+				counted += int64(k)
+				t.meter.add(int64(k))
+				return t.client.throttle.take(ctx, k)
+			}}
 		},
 	}
 	if u, err := url.Parse(to); err != nil || u.Host == "" {
@@ -248,11 +282,13 @@ func (t *transfer) put(ctx context.Context, to string, content io.ReaderAt, from
 
 type countedReader struct {
 	io.Reader
-	count func(int)
+	count func(int) error
 }
 
 func (r *countedReader) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
-	r.count(n)
+	if waitErr := r.count(n); waitErr != nil {
+		err = waitErr
+	}
 	return n, err
 }

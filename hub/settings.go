@@ -28,7 +28,8 @@ type Options struct {
 	Anonymous bool // use no token at all, whatever the environment says
 	Cache     string
 	Offline   bool
-	Workers   int          // files and parts in flight at once; 0 means 8
+	Workers   int          // files and parts in flight at once, 0 means 8; of downloads twice as many where that is faster
+	Bandwidth int64        // the most that all transfers of large files together take, in bytes a second; 0 = no limit
 	HTTP      *http.Client // its Transport and Jar are used; nil means the default transport
 	UserAgent string
 	Progress  func(Progress) // never called twice at the same time

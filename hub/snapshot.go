@@ -13,7 +13,7 @@ import (
 )
 
 // maxRead is the largest file that Read gives.
-const maxRead = 32 << 20
+const maxRead = 64 << 20 // the largest real tokenizer.json has 34 MB
 
 // Snapshot brings files of a revision ("" is main) into the cache and returns their folder, snapshots/<commit>. With
 // nil it takes what [SelectCheckpoint] picks of a model, and all files of a data set; of given files only the Path
@@ -183,7 +183,7 @@ func (c *Client) complete(ctx context.Context, r Repo, sha string, tree, files [
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(c.workers)
+	group.SetLimit(c.gate.ceiling)
 	for _, f := range hidden {
 		group.Go(func() error {
 			if !place.has(f) {
@@ -218,9 +218,7 @@ func (c *Client) checkSpace(r Repo, place folder, missing []File) error {
 		}
 		counted[f.etag()] = true
 		need += f.Size
-		if st, err := os.Stat(place.blob(f.etag()) + ".part"); err == nil {
-			need -= min(st.Size(), f.Size)
-		}
+		need -= begun(place.part(f), f.Size)
 	}
 	free, err := freeSpace(place.dir())
 	if err != nil || need <= free {

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -44,7 +46,7 @@ type addition struct {
 	LocalFile
 	size    int64
 	sha256  string
-	blobID  string // git's SHA-1
+	blobID  string // git's SHA-1; "" for a large file until it is asked for
 	sample  []byte // the first 512 bytes: the hub looks whether it is text
 	lfs     bool
 	dropped bool // the hub has it already, or ignores it
@@ -52,7 +54,8 @@ type addition struct {
 
 // Upload commits files to an existing repository: the card is checked, files that the hub has are left out, large
 // ones are stored by LFS (in parts, in parallel), and one commit on top of Parent binds them. If the branch has moved
-// it is [ErrParentMoved]; nothing is committed then. Interrupted and called again, stored files are not sent again.
+// from a Parent that was given it is [ErrParentMoved], and nothing is committed; without one the commit is made on the
+// new head. Interrupted and called again, also by another process, stored files and parts are not sent again.
 func (c *Client) Upload(ctx context.Context, r Repo, u Upload) (*Commit, error) {
 	if err := errors.Join(r.Validate(), u.check()); err != nil {
 		return nil, err
@@ -63,6 +66,23 @@ func (c *Client) Upload(ctx context.Context, r Repo, u Upload) (*Commit, error) 
 	if c.offline {
 		return nil, &Error{Op: "upload", Repo: r, Err: ErrOffline, Remedy: "unset HF_HUB_OFFLINE"}
 	}
+	var adds []*addition
+	for try := 1; ; try++ {
+		done, err := c.publish(ctx, r, u, &adds)
+		if u.Parent != "" || try == maxRebases || !errors.Is(err, ErrParentMoved) {
+			return done, err
+		}
+		// Someone else was faster, and the caller expected no certain head: on top of the new one.
+		if err := c.sleep(ctx, rand.N(time.Second)); err != nil {
+			return nil, fmt.Errorf("hub: upload: %w", err)
+		}
+	}
+}
+
+const maxRebases = 5
+
+// publish is one attempt to commit on the branch's head. adds are looked through at the first.
+func (c *Client) publish(ctx context.Context, r Repo, u Upload, surveyed *[]*addition) (*Commit, error) {
 	info, err := c.Info(ctx, r, u.Revision)
 	if err != nil {
 		return nil, err
@@ -76,17 +96,18 @@ func (c *Client) Upload(ctx context.Context, r Repo, u Upload) (*Commit, error) 
 		e.Remedy = c.remedy(e)
 		return nil, e
 	}
-	adds, err := c.survey(ctx, u.Files)
-	if err != nil {
+	if *surveyed == nil {
+		if *surveyed, err = c.survey(ctx, u.Files); err != nil {
+			return nil, err
+		}
+		if err := c.checkCard(ctx, r, *surveyed); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.preupload(ctx, r, u, *surveyed); err != nil {
 		return nil, err
 	}
-	if err := c.checkCard(ctx, r, adds); err != nil {
-		return nil, err
-	}
-	if err := c.preupload(ctx, r, u, adds); err != nil {
-		return nil, err
-	}
-	adds = slices.DeleteFunc(adds, func(a *addition) bool { return a.dropped })
+	adds := slices.DeleteFunc(slices.Clone(*surveyed), func(a *addition) bool { return a.dropped })
 	if u.Delete, err = c.present(ctx, r, u); err != nil {
 		return nil, err
 	}
@@ -173,6 +194,7 @@ func (f LocalFile) survey(ctx context.Context) (*addition, error) {
 	}
 	defer closer.Close()
 	whole, blob, buf := sha256.New(), newBlobHash(a.size), make([]byte, 1<<18)
+	small := a.size <= surelyLarge
 	for at := int64(0); at < a.size; {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("hub: upload %s: %w", f.Path, context.Cause(ctx))
@@ -185,12 +207,20 @@ func (f LocalFile) survey(ctx context.Context) (*addition, error) {
 			a.sample = slices.Clone(buf[:min(n, 512)])
 		}
 		whole.Write(buf[:n])
-		blob.Write(buf[:n])
+		if small {
+			blob.Write(buf[:n])
+		}
 		at += int64(n)
 	}
-	a.sha256, a.blobID = sum(whole), sum(blob)
+	a.sha256 = sum(whole)
+	if small {
+		a.blobID = sum(blob)
+	}
 	return a, nil
 }
+
+// surelyLarge is what no hub takes as a regular file: its git hash would only cost time.
+const surelyLarge = 64 << 20
 
 // content reads a small file whole.
 func (a *addition) content() ([]byte, error) {

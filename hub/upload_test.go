@@ -340,9 +340,15 @@ func TestLostPullRequest(t *testing.T) {
 	}
 }
 
-// A branch that moved while the answer was lost holds someone else's work: it is not taken for ours.
+// A branch that moved while the answer was lost holds someone else's work: it is not taken for ours. Without a parent
+// that was named the commit is made on top of it.
 func TestLostCommitAndAnotherHead(t *testing.T) {
 	t.Parallel()
+	t.Run("a parent named", func(t *testing.T) { t.Parallel(); lostCommitAndAnotherHead(t, true) })
+	t.Run("none named", func(t *testing.T) { t.Parallel(); lostCommitAndAnotherHead(t, false) })
+}
+
+func lostCommitAndAnotherHead(t *testing.T, named bool) {
 	s := newStage(t)
 	other := s.reader(t)
 	var once sync.Once
@@ -368,10 +374,22 @@ func TestLostCommitAndAnotherHead(t *testing.T) {
 		t.Fatal(err)
 	}
 	hub.Hurry(c, 3)
-	_, err = c.Upload(t.Context(), repo, hub.Upload{Files: []hub.LocalFile{{Path: "x", Data: []byte("x")}}})
-	if !errors.Is(err, hub.ErrParentMoved) {
-		t.Errorf("%v", err)
+	up := hub.Upload{Files: []hub.LocalFile{{Path: "x", Data: []byte("x")}}}
+	if named {
+		info, err := c.Info(t.Context(), repo, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		up.Parent = info.SHA
+		if _, err := c.Upload(t.Context(), repo, up); !errors.Is(err, hub.ErrParentMoved) {
+			t.Errorf("%v", err)
+		}
+		return
 	}
+	if _, err := c.Upload(t.Context(), repo, up); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, "", map[string][]byte{"x": []byte("x"), "y": []byte("y")})
 }
 
 // TestManySmallFiles goes over several batches, and the listing over several pages of the hub.

@@ -36,6 +36,8 @@ type Fault struct {
 	After  int64         // see Kind, bytes of the body
 	Delay  time.Duration // see Kind
 	Status int           // see Kind
+
+	Where func(*http.Request) bool // what else must hold, such as the range asked for; nil = nothing
 }
 
 // Faults is a list of faults that may change while the hub runs. The zero value
@@ -78,7 +80,7 @@ func (f *Faults) next(r *http.Request) *Fault {
 		if fault.Method != "" && fault.Method != r.Method || fault.Path != "" && !matches(fault.Path, r.URL.Path) || fault.Count == 0 {
 			continue
 		}
-		if fault.Kind == FaultIgnoreRange && r.Header.Get("Range") == "" {
+		if fault.Kind == FaultIgnoreRange && r.Header.Get("Range") == "" || fault.Where != nil && !fault.Where(r) {
 			continue
 		}
 		if fault.Skip > 0 {
