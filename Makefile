@@ -14,7 +14,7 @@ ACTIONLINT  := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo demo-full engine peers-light github-emulator test test-race test-peers lint bench bench-engines memory generate clean help
+.PHONY: build demo demo-full engine peers-light github-emulator s3-server test test-race test-peers lint bench bench-kernels bench-engines memory generate ptx gpu-check clean help
 
 build: ## build bin/mergebot
 	$(GO) build -trimpath -o $(BIN) ./cmd/mergebot
@@ -34,10 +34,14 @@ peers-light: ## the Hub's own Python and npm clients, for the tests
 github-emulator: ## a GitHub for the tests, by npm
 	bot/github/githubtest/setup.sh $(GITHUB)
 
-test: lint engine peers-light github-emulator test-race ## lint, then every test, with the light peers
+s3-server: ## an S3 server for the tests, by go install
+	hub/bucket/buckettest/setup.sh $(TOOLS)
+
+test: lint engine peers-light github-emulator s3-server test-race ## lint, then every test, with the light peers
 	MERGEBOT_REQUIRE_CHROMIUM=$$(eval/report/setup-chromium.sh && echo 1) \
 	MERGEBOT_REQUIRE_GITHUB=1 MERGEBOT_GITHUB_EMULATOR=$(GITHUB) \
-	MERGEBOT_REQUIRE_ENGINE=1 MERGEBOT_PEERS=$(PEERS) MERGEBOT_PYTHON=$(PEERS)/venv/bin/python $(GO) test -timeout 20m ./... ./testdata/family ./testdata/familyhub
+	MERGEBOT_REQUIRE_S3=1 MERGEBOT_VERSITYGW=$(TOOLS)/versitygw \
+	MERGEBOT_REQUIRE_CC=1 MERGEBOT_REQUIRE_ENGINE=1 MERGEBOT_PEERS=$(PEERS) MERGEBOT_PYTHON=$(PEERS)/venv/bin/python $(GO) test -timeout 20m ./... ./testdata/family ./testdata/familyhub
 
 test-race: ## the packages that run goroutines, under the race detector
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m ./bot/... ./hub ./hub/embedded ./merge/... ./eval/engine ./eval/engine/server ./eval/engine/vllm
@@ -60,25 +64,32 @@ $(TOOLS)/depguard:
 $(TOOLS)/actionlint:
 	GOBIN=$(TOOLS) $(GO) install $(ACTIONLINT)
 
-bench: ## kernels against memcpy, in one run
+bench: build ## against mergekit and plain copies, with the kernels; writes docs/performance.md (14 GB of disk; BENCH="-rounds 5 -recipes ties")
+	eval/peertest/setup.sh $(HEAVY)
+	$(GO) run ./merge/bench -mergebot $(BIN) -mergekit $(HEAVY)/venv/bin -kernels 300ms -doc docs/performance.md $(BENCH)
+
+bench-kernels: ## kernels against memcpy, in one run
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./merge/kernel/...
 
 bench-engines: engine ## requests a second against wrk, batched decoding against one text at a time
 	$(GO) test -run '^$$' -bench 'Throughput|Batched' -benchtime 3x -timeout 60m ./eval/engine ./eval/engine/server
 
-memory: build ## peak memory of merging a made-up 1.1 B model with three experts (9 GB of disk)
-	rm -rf out/memory && mkdir -p out/memory
-	$(GO) run ./merge/checkpoint/synth -preset 1.1b -out out/memory/base -seed 1
-	for i in 2 3 4; do $(GO) run ./merge/checkpoint/synth -out out/memory/expert$$i -base out/memory/base -seed $$i || exit 1; done
-	printf '%s\n' 'merge_method: dppa' 'base_model: ./base' 'models:' \
-	  '  - {model: ./expert2, parameters: {density: 0.2, ratios: [1.6, 1.0]}}' \
-	  '  - {model: ./expert3, parameters: {density: 0.2, ratios: [1.8, 0.6]}}' \
-	  '  - {model: ./expert4, parameters: {density: 0.2, ratios: [1.5, 1.1]}}' 'dtype: bfloat16' > out/memory/recipe.yaml
-	cd out/memory && ../../$(BIN) merge recipe.yaml merged --storage storage
+memory: build ## peak memory of merging 3 and 8 experts of 7 B; writes docs/performance.md (30 GB of disk)
+	$(GO) run ./merge/bench -memory -dir out/memory -mergebot $(BIN) -doc docs/performance.md $(MEMORY)
 	rm -rf out/memory
 
 generate: ## the recipe schema and the tables of the docs
 	$(GO) generate ./...
+
+ptx: ## the GPU's kernels, by clang-19 (no CUDA toolkit): the same bytes on every machine
+	merge/kernel/cuda/kernels/compile.sh mergebot.ptx
+
+bin/gpu-check:
+	$(GO) test -c -trimpath -o bin/gpu-check ./merge/kernel/cuda
+
+.PHONY: bin/gpu-check
+gpu-check: bin/gpu-check ## on a machine with an NVIDIA GPU: the kernels against the reference, and their speed
+	bin/gpu-check -gpu -test.run '^TestGPU$$' -test.v -test.timeout 8m
 
 clean: ## remove what make made here
 	rm -rf bin $(DEMO_OUT) $(TOOLS)
