@@ -42,6 +42,12 @@ func canonical(v reflect.Value) any {
 			list[i] = []any{d.Name, canonicalStruct(reflect.ValueOf(d))}
 		}
 		return list
+	case []Token:
+		list := make([]any, len(x))
+		for i, t := range x {
+			list[i] = []any{t.Text, canonicalStruct(reflect.ValueOf(t))}
+		}
+		return list
 	}
 	switch v.Kind() {
 	case reflect.Pointer:

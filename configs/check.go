@@ -11,7 +11,7 @@ func checkRecipe(d *decoder, r *Recipe) {
 	m, known := checkMethod(d, r)
 	checkForms(d, r)
 	checkTypes(d, r)
-	checkTokenizer(d, r)
+	checkTokenizer(d, r, m)
 	if known {
 		checkModels(d, r, m)
 		checkStack(d, r, m)
@@ -88,55 +88,6 @@ func checkTypes(d *decoder, r *Recipe) {
 	}
 	check("dtype", r.DType)
 	check("out_dtype", r.OutDType)
-}
-
-var chatTemplates = []string{"auto", "alpaca", "chatml", "llama3", "mistral", "exaone"}
-
-func checkTokenizer(d *decoder, r *Recipe) {
-	if d.written("tokenizer") && d.written("tokenizer_source") {
-		d.failKey("tokenizer_source", "", "tokenizer_source and tokenizer say the same thing; write one")
-	}
-	checkTokenizerSource(d, r, "tokenizer_source", r.TokenizerSource)
-	if r.Tokenizer != nil {
-		checkTokenizerSource(d, r, "tokenizer.source", r.Tokenizer.Source)
-		if n := r.Tokenizer.PadToMultipleOf; n < 0 {
-			d.failAt("tokenizer.pad_to_multiple_of", "%d is not a count", n)
-		}
-	}
-	if t := r.ChatTemplate; t != "" && !slices.Contains(chatTemplates, t) {
-		if strings.Contains(t, "{{") || strings.Contains(t, "{%") {
-			d.failAt("chat_template", "a template's text is not taken from a recipe (it is code that others would run); want one of %s", strings.Join(chatTemplates, ", "))
-			return
-		}
-		d.fail(d.place(d.vals, "chat_template"), nearest(t, chatTemplates), "unknown chat template %q; want one of %s", clip(t), strings.Join(chatTemplates, ", "))
-	}
-}
-
-func checkTokenizerSource(d *decoder, r *Recipe, path, source string) {
-	switch {
-	case source == "" || source == "union":
-		return
-	case source == "base":
-		if r.BaseModel.IsZero() {
-			d.failAt(path, "base needs a base_model")
-		}
-		return
-	}
-	ref, err := ParseModelRef(source)
-	if err != nil {
-		d.failAt(path, "want base, union or a model: %s", err)
-		return
-	}
-	for _, known := range r.References() {
-		if known.Same(ref) {
-			return
-		}
-	}
-	var words []string
-	for _, known := range r.References() {
-		words = append(words, known.String())
-	}
-	d.fail(d.place(d.vals, path), nearest(source, append(words, "base", "union")), "%q is not one of the recipe's models; want base, union or one of them", clip(source))
 }
 
 func checkModels(d *decoder, r *Recipe, m Method) {

@@ -106,6 +106,10 @@ func (d *decoder) decode(n *yaml.Node, path string, into any) {
 		d.rangeOf(n, path, v)
 	case *[]Domain:
 		d.domains(n, path, v)
+	case *[]Token:
+		d.tokens(n, path, v)
+	case *TokenSource:
+		d.tokenSource(n, path, v)
 	case *DPPA:
 		d.dppa(n, path, v)
 	case *string:

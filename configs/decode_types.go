@@ -198,6 +198,32 @@ func (d *decoder) domains(n *yaml.Node, path string, into *[]Domain) {
 	}
 }
 
+// tokens reads the mapping of tokens in the order of the file, in which new ones
+// get their ids.
+func (d *decoder) tokens(n *yaml.Node, path string, into *[]Token) {
+	for _, e := range d.entries(n, path) {
+		token := Token{Pos: e.key}
+		d.decode(e.value, e.path, &token)
+		token.Text, token.Pos = e.name, e.key
+		*into = append(*into, token)
+	}
+}
+
+// tokenSource reads a model in either form, or a mapping with a kind.
+func (d *decoder) tokenSource(n *yaml.Node, path string, into *TokenSource) {
+	kind := false
+	if n.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			kind = kind || n.Content[i].Value == "kind"
+		}
+	}
+	if kind {
+		d.object(n, path, reflect.ValueOf(into).Elem())
+		return
+	}
+	d.modelRef(n, path, &into.Model)
+}
+
 // dppa reads the section twice: the preset decides the defaults, wherever in
 // the section it stands.
 func (d *decoder) dppa(n *yaml.Node, path string, into *DPPA) {

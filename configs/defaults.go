@@ -12,6 +12,8 @@ func setDefaults(v any) {
 	switch v := v.(type) {
 	case *Recipe:
 		v.Mergebot = mergebotDefaults()
+	case *Tokenizer:
+		v.Source = "union" // as in mergekit
 	case *Search:
 		*v = Search{
 			Methods:      []int{1, 2},

@@ -22,7 +22,7 @@ func TestRecipesPage(t *testing.T) {
 			t.Errorf("docs/recipes.md has no `%s`", word)
 		}
 	}
-	for _, v := range []any{Recipe{}, Model{}, Slice{}, Source{}, Tokenizer{}, Token{}, longRef{}, Mergebot{}, DPPA{}, Search{}, Range{}, Domain{}, Evaluate{}, TaskOptions{}, Gate{}, Publish{}} {
+	for _, v := range []any{Recipe{}, Model{}, Slice{}, Source{}, Tokenizer{}, Token{}, TokenSource{}, longRef{}, Mergebot{}, DPPA{}, Search{}, Range{}, Domain{}, Evaluate{}, TaskOptions{}, Gate{}, Publish{}} {
 		names, _ := fieldsOf(reflect.TypeOf(v))
 		for _, name := range names {
 			has(name)

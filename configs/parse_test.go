@@ -179,6 +179,16 @@ var mistakes = []struct {
 	{"selection said twice", "mergebot:\n", "mergebot:\n  selection: test\n  evaluate: {tasks: {gsm8k: {select: train}}}\n", "selection: test says already", false},
 	{"raw template", "dtype: bfloat16", "chat_template: '{{ x }}'", "a template's text is not taken from a recipe", true},
 	{"foreign tokenizer", "dtype: bfloat16", "tokenizer_source: org/mth", `"org/mth" is not one of the recipe's models; want base, union or one of them, did you mean "org/math"?`, false},
+	{"forced without source", "dtype: bfloat16", "tokenizer: {tokens: {x: {force: true}}}", "force needs a source", false},
+	{"a stranger's token", "dtype: bfloat16", "tokenizer: {tokens: {x: {source: org/mth}}}", `org/mth is not one of the recipe's models, whose embeddings are at hand, did you mean "org/math"?`, false},
+	{"token of nobody", "dtype: bfloat16", "tokenizer: {tokens: {x: {source: {kind: model_token, token: y}}}}", "the model is missing", true},
+	{"token twice named", "dtype: bfloat16", "tokenizer: {tokens: {x: {source: {kind: model_token, model: org/math, token: y, token_id: 3}}}}", "by its text (token) or by its id (token_id)", true},
+	{"token not named", "dtype: bfloat16", "tokenizer: {tokens: {x: {source: {kind: model_token, model: org/math}}}}", "by its text (token) or by its id (token_id)", true},
+	{"negative id", "dtype: bfloat16", "tokenizer: {tokens: {x: {source: {kind: model_token, model: org/math, token_id: -1}}}}", "-1 is not an id", true},
+	{"kind of source", "dtype: bfloat16", "tokenizer: {tokens: {x: {source: {kind: zeros}}}}", `unknown kind "zeros"; want zero or model_token, did you mean "zero"?`, true},
+	{"zero of a model", "dtype: bfloat16", "tokenizer: {tokens: {x: {source: {kind: zero, model: org/math}}}}", "kind: zero takes nothing from a model", true},
+	{"padding", "dtype: bfloat16", "tokenizer: {pad_to_multiple_of: 70000}", "70000 is not a count from 0 to 65536", true},
+	{"another vocabulary than a search's", "dtype: bfloat16", "tokenizer_source: union", "write tokenizer_source: base", false},
 	{"two tokenizers", "dtype: bfloat16", "tokenizer_source: base\ntokenizer: {source: base}", "tokenizer_source and tokenizer say the same thing", true},
 }
 

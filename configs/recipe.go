@@ -73,19 +73,49 @@ type Source struct {
 // Tokenizer says how the result's tokenizer is made.
 type Tokenizer struct {
 	// base, union or a model.
-	Source string `yaml:"source"`
+	Source string `yaml:"source" jsonschema:"default=union"`
 	// Tokens to add or to take from one model, by their text.
-	Tokens map[string]Token `yaml:"tokens"`
+	Tokens []Token `yaml:"tokens"`
 	// Pad the vocabulary to a multiple of this.
 	PadToMultipleOf int `yaml:"pad_to_multiple_of"`
 }
 
 // Token says where the embedding of one token comes from.
 type Token struct {
-	// The model whose embedding is used.
-	Source ModelRef `yaml:"source"`
+	// Text is the key that it stands under.
+	Text string `yaml:"-"`
+	// The model whose embedding of this token is used, or {kind: zero}, or {kind: model_token, model, token or token_id}.
+	Source TokenSource `yaml:"source"`
 	// Use it even for the models that have this token themselves.
 	Force bool `yaml:"force"`
+
+	Pos Position `yaml:"-"`
+}
+
+// TokenSource is where an embedding comes from. The zero TokenSource leaves it
+// to the models that have the token.
+type TokenSource struct {
+	// zero, or model_token; without it, the same token of the model.
+	Kind string `yaml:"kind"`
+	// Whose embedding.
+	Model ModelRef `yaml:"model"`
+	// Of another token, by its text.
+	Token string `yaml:"token"`
+	// Of another token, by its id.
+	TokenID *int `yaml:"token_id"`
+}
+
+// IsZero says that nothing is given.
+func (s TokenSource) IsZero() bool { return s == TokenSource{} }
+
+// VocabularySource is the recipe's tokenizer_source, or tokenizer.source: base,
+// union, a model, or "" where the tokenizer and the embeddings' rows stay as they
+// are.
+func (r *Recipe) VocabularySource() string {
+	if r.Tokenizer != nil {
+		return r.Tokenizer.Source
+	}
+	return r.TokenizerSource
 }
 
 // References lists every model the recipe names, each once: the base first,

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// ModelRef names a model: a repository on the Hub, a folder, or a prefix in an
-// S3 bucket. Exactly one of Repo, Local and S3 is set, but for the zero
+// ModelRef names a model: a repository on the Hub, a folder, or a prefix in a
+// bucket. Exactly one of Repo, Local and Bucket is set, but for the zero
 // ModelRef, which means none.
 type ModelRef struct {
 	Repo     string // org/name, or name alone
 	Revision string // branch, tag or commit of Repo; "" is the main branch
 	Local    string // ./x, ../x, /x or ~/x, as written
-	S3       string // s3://bucket/prefix, without a slash at the end
+	Bucket   string // s3://, gs:// or az://bucket/prefix, without a slash at the end
 
 	Lora         *ModelRef // an adapter to apply first
 	Architecture string    // mergekit's override_architecture
@@ -23,7 +23,7 @@ type ModelRef struct {
 }
 
 // IsZero says that no model is named.
-func (r ModelRef) IsZero() bool { return r.Repo == "" && r.Local == "" && r.S3 == "" }
+func (r ModelRef) IsZero() bool { return r.Repo == "" && r.Local == "" && r.Bucket == "" }
 
 // Same says that both name the same model, wherever they stand in the file.
 func (r ModelRef) Same(o ModelRef) bool {
@@ -34,13 +34,13 @@ func (r ModelRef) Same(o ModelRef) bool {
 	} else if r.Lora != nil || o.Lora != nil {
 		return false
 	}
-	return r.Repo == o.Repo && r.Revision == o.Revision && r.Local == o.Local && r.S3 == o.S3 && r.Architecture == o.Architecture
+	return r.Repo == o.Repo && r.Revision == o.Revision && r.Local == o.Local && r.Bucket == o.Bucket && r.Architecture == o.Architecture
 }
 
 // String gives the reference as a recipe has it: org/name@revision, a path or
-// an s3:// URL, and +adapter where there is one.
+// a bucket's URL, and +adapter where there is one.
 func (r ModelRef) String() string {
-	s := r.Repo + r.Local + r.S3
+	s := r.Repo + r.Local + r.Bucket
 	if r.Revision != "" {
 		s += "@" + r.Revision
 	}
@@ -51,9 +51,9 @@ func (r ModelRef) String() string {
 }
 
 // ParseModelRef reads a reference by its form alone, never by looking at the disk:
-// what starts with /, ./, ../ or ~/ is a path, s3:// is a bucket, all else must
+// what starts with /, ./, ../ or ~/ is a path, s3:// (gs://, az://) is a bucket, all else must
 // be a repository. As in mergekit, @ begins a revision and + an adapter; in
-// paths and S3 prefixes an @ is part of the name.
+// paths and prefixes an @ is part of the name.
 func ParseModelRef(text string) (ModelRef, error) {
 	model, adapter, found := strings.Cut(text, "+")
 	ref, err := parsePlainRef(model)
@@ -79,12 +79,13 @@ func parsePlainRef(text string) (ModelRef, error) {
 		return ModelRef{}, errors.New("control character in a model reference")
 	case isPath(text):
 		return ModelRef{Local: text}, nil
-	case strings.HasPrefix(text, "s3://"):
-		if !s3Pattern.MatchString(text) {
+	case bucketScheme.MatchString(text):
+		text = strings.Replace(text, "azblob://", "az://", 1)
+		if !bucketPattern.MatchString(text) {
 			// Not quoted: people do paste keys into such URLs.
-			return ModelRef{}, errors.New("not an S3 reference; write s3://bucket/prefix, without keys or options (those belong to the machine's AWS settings)")
+			return ModelRef{}, errors.New("not a reference to a bucket; write s3://bucket/prefix (or gs://, az://), without keys or options (those belong to the machine's settings of that cloud)")
 		}
-		return ModelRef{S3: strings.TrimRight(text, "/")}, nil
+		return ModelRef{Bucket: strings.TrimRight(text, "/")}, nil
 	case strings.Contains(text, "://"):
 		return ModelRef{}, errors.New("a URL is not a model reference; write org/name or a path such as ./folder")
 	}
@@ -107,7 +108,8 @@ func isPath(text string) bool {
 }
 
 var (
-	s3Pattern       = regexp.MustCompile(`^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#\s]*)?$`)
+	bucketScheme    = regexp.MustCompile(`^(s3|gs|az|azblob)://`)
+	bucketPattern   = regexp.MustCompile(`^(s3|gs|az)://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^?#\s]*)?$`)
 	repoPattern     = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?$`)
 	revisionPattern = regexp.MustCompile(`^[^\s@:?*\[\\^~]+$`)
 )

@@ -23,14 +23,17 @@ func TestParseModelRef(t *testing.T) {
 		{".", ModelRef{Local: "."}},
 		{"/home/me@corp/x", ModelRef{Local: "/home/me@corp/x"}},
 		{"./x+./lora", ModelRef{Local: "./x", Lora: &ModelRef{Local: "./lora"}}},
-		{"s3://bucket/a/b/", ModelRef{S3: "s3://bucket/a/b"}},
-		{"s3://bucket", ModelRef{S3: "s3://bucket"}},
+		{"s3://bucket/a/b/", ModelRef{Bucket: "s3://bucket/a/b"}},
+		{"s3://bucket", ModelRef{Bucket: "s3://bucket"}},
+		{"gs://some_bucket/a", ModelRef{Bucket: "gs://some_bucket/a"}},
+		{"az://models/a", ModelRef{Bucket: "az://models/a"}},
+		{"azblob://models/a", ModelRef{Bucket: "az://models/a"}},
 	} {
 		got, err := ParseModelRef(c.text)
-		if err != nil || !got.Same(c.want) || got.Repo != c.want.Repo || got.Local != c.want.Local || got.S3 != c.want.S3 || got.Revision != c.want.Revision {
+		if err != nil || !got.Same(c.want) || got.Repo != c.want.Repo || got.Local != c.want.Local || got.Bucket != c.want.Bucket || got.Revision != c.want.Revision {
 			t.Errorf("%s: got %+v, %v", c.text, got, err)
 		}
-		if text := strings.TrimSuffix(c.text, "/"); got.String() != text {
+		if text := strings.Replace(strings.TrimSuffix(c.text, "/"), "azblob://", "az://", 1); got.String() != text {
 			t.Errorf("%s: String gives %s", c.text, got)
 		}
 	}
@@ -55,10 +58,10 @@ func TestNotAModelRef(t *testing.T) {
 		{"org/name+", "adapter after +: empty"},
 		{"a/b+a/c+a/d", "more than one +adapter"},
 		{"https://huggingface.co/org/name", "a URL is not a model reference"},
-		{"s3://Bucket/x", "not an S3 reference"},
-		{"s3://b/x", "not an S3 reference"},
-		{"s3://bucket/x?region=eu", "not an S3 reference"},
-		{"s3://key:hunter2@bucket/x", "not an S3 reference"},
+		{"s3://Bucket/x", "not a reference to a bucket"},
+		{"s3://b/x", "not a reference to a bucket"},
+		{"s3://bucket/x?region=eu", "not a reference to a bucket"},
+		{"s3://key:hunter2@bucket/x", "not a reference to a bucket"},
 		{"./a\x00b", "control character"},
 	} {
 		_, err := ParseModelRef(c.text)
@@ -102,7 +105,7 @@ func FuzzParseModelRef(f *testing.F) {
 			return
 		}
 		kinds := 0
-		for _, part := range []string{ref.Repo, ref.Local, ref.S3} {
+		for _, part := range []string{ref.Repo, ref.Local, ref.Bucket} {
 			if part != "" {
 				kinds++
 			}

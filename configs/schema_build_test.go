@@ -79,6 +79,18 @@ func (b *schemaBuilder) special(r *jsonschema.Reflector, of reflect.Type) *jsons
 			{Required: []string{"task"}, Properties: never("domain").Properties, AnyOf: []*jsonschema.Schema{{Required: []string{"min_ratio"}}, {Required: []string{"min_score"}}}},
 		}
 		return &jsonschema.Schema{Type: "array", Items: gate}
+	case reflect.TypeFor[[]Token]():
+		return &jsonschema.Schema{Type: "object", AdditionalProperties: b.inline(r, Token{})}
+	case reflect.TypeFor[TokenSource]():
+		zero := object("kind", &jsonschema.Schema{Const: "zero"})
+		token := object("kind", &jsonschema.Schema{Const: "model_token"}, "model", ref("model"),
+			"token", &jsonschema.Schema{Type: "string", MinLength: ptr(1)}, "token_id", &jsonschema.Schema{Type: "integer", Minimum: "0"})
+		token.OneOf = []*jsonschema.Schema{{Required: []string{"token"}}, {Required: []string{"token_id"}}}
+		for _, s := range []*jsonschema.Schema{zero, token} {
+			s.Type, s.Required, s.AdditionalProperties = "object", []string{"kind"}, jsonschema.FalseSchema
+		}
+		token.Required = append(token.Required, "model")
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{ref("model"), zero, token}}
 	case reflect.TypeFor[map[string]TaskOptions]():
 		return &jsonschema.Schema{
 			Type:                 "object",
@@ -98,7 +110,7 @@ func (b *schemaBuilder) inline(r *jsonschema.Reflector, v any) *jsonschema.Schem
 // model is a reference, short or long.
 func (b *schemaBuilder) model(r *jsonschema.Reflector) *jsonschema.Schema {
 	return &jsonschema.Schema{
-		Description: "org/name[@revision][+adapter], s3://bucket/prefix, or a path such as ./folder",
+		Description: "org/name[@revision][+adapter], s3://bucket/prefix (or gs://, az://), or a path such as ./folder",
 		AnyOf:       []*jsonschema.Schema{{Type: "string", Pattern: `^[^\s]`}, b.inline(r, longRef{})},
 	}
 }
@@ -116,6 +128,8 @@ func (b *schemaBuilder) words(root *jsonschema.Schema) {
 	property(root, "out_dtype").Enum = anys(dtypes)
 	property(root, "chat_template").Enum = anys(chatTemplates)
 	property(property(root, "models").Items, "parameters").Type = "object"
+	padding := property(property(root, "tokenizer"), "pad_to_multiple_of")
+	padding.Minimum, padding.Maximum = "0", json.Number(fmt.Sprint(maxPadding))
 	property(root, "models").MinItems = ptr(1)
 	property(root, "slices").MinItems = ptr(1)
 	layers := property(property(property(root, "slices").Items, "sources").Items, "layer_range")

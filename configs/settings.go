@@ -28,6 +28,8 @@ type Settings struct {
 	EngineDir string `yaml:"engine_dir"`
 	// What does the arithmetic: auto, cpu or cuda.
 	Device string `yaml:"device"`
+	// Bytes of each GPU's memory that are used at most; 0 takes little of what is free.
+	DeviceMemory int64 `yaml:"device_memory"`
 	// The size in bytes at which a new shard begins.
 	ShardSize int64 `yaml:"shard_size"`
 	// The Hub.
@@ -46,8 +48,11 @@ type HubSettings struct {
 	Endpoint string `yaml:"endpoint"`
 	// The folder of downloaded files; empty takes HF_HUB_CACHE, or Python's default.
 	Cache string `yaml:"cache"`
-	// How many files or parts are moved at once.
+	// How many files or parts are moved at once; downloads use up to twice as
+	// many where that is faster.
 	Workers int `yaml:"workers"`
+	// The most that all transfers together take, in bytes a second; 0 is no limit.
+	Bandwidth int64 `yaml:"bandwidth"`
 }
 
 // EngineSettings says what a recipe's engine: auto is on this machine, and how
@@ -200,10 +205,12 @@ var settingUsage = map[string]string{
 	"storage":        "folder of runs and the ledger",
 	"engine_dir":     "folder of the embedded engine's library",
 	"device":         "what does the arithmetic: auto, cpu or cuda",
+	"device_memory":  "bytes of each GPU's memory used at most (default: little of what is free)",
 	"shard_size":     "bytes at which a new shard begins (default 5000000000)",
 	"hub.endpoint":   "address of the Hub (default: HF_ENDPOINT)",
 	"hub.cache":      "folder of downloaded files (default: HF_HUB_CACHE)",
 	"hub.workers":    "files or parts moved at once (default 8)",
+	"hub.bandwidth":  "bytes a second that all transfers together take at most (default: no limit)",
 	"engine.use":     "what engine: auto is here: llama.cpp or vllm (default llama.cpp)",
 	"engine.lanes":   "contexts that generate side by side (default: the engine's choice)",
 	"engine.slots":   "texts that one context generates at once (default: the engine's choice)",
@@ -281,11 +288,14 @@ func (s *Settings) check() error {
 		errs = append(errs, fmt.Errorf("setting %s: "+format, append([]any{key}, args...)...))
 	}
 	s.Storage = storageURL(s.Storage)
-	if u, err := url.Parse(s.Storage); err != nil || u.Scheme != "file" {
-		bad("storage", "want a folder, or a URL such as file:///var/lib/mergebot")
+	if u, err := url.Parse(s.Storage); !bucketScheme.MatchString(s.Storage) && (err != nil || u.Scheme != "file") {
+		bad("storage", "want a folder, or a URL such as file:///var/lib/mergebot or s3://bucket/prefix")
 	}
 	if !slices.Contains([]string{"auto", "cpu", "cuda"}, s.Device) {
 		bad("device", "%q is not known; want auto, cpu or cuda", clip(s.Device))
+	}
+	if s.DeviceMemory != 0 && s.DeviceMemory < 1<<20 {
+		bad("device_memory", "%d bytes; want 1048576 or more, or 0", s.DeviceMemory)
 	}
 	if s.ShardSize < 1 {
 		bad("shard_size", "%d bytes; want 1 or more", s.ShardSize)
@@ -301,6 +311,9 @@ func (s *Settings) check() error {
 	}
 	if s.Hub.Workers < 1 || s.Hub.Workers > 256 {
 		bad("hub.workers", "%d; want 1 to 256", s.Hub.Workers)
+	}
+	if s.Hub.Bandwidth < 0 {
+		bad("hub.bandwidth", "%d; want bytes a second, or 0 for no limit", s.Hub.Bandwidth)
 	}
 	s.Engine.check(bad)
 	s.Serve.check(bad)

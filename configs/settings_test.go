@@ -94,6 +94,7 @@ func TestSettingsMistakes(t *testing.T) {
 		{"hub:\n  worker: 8\n", `:2:3: unknown key "worker", did you mean "workers"?`},
 		{"hub:\n  workers: many\n", `:2:12: want a whole number, not the text "many"`},
 		{"device: gpu\n", `setting device: "gpu" is not known; want auto, cpu or cuda`},
+		{"device_memory: 4096\n", "setting device_memory: 4096 bytes; want 1048576 or more, or 0"},
 		{"shard_size: 5GB\n", `:1:13: want a whole number of bytes, not the text "5GB"`},
 		{"shard_size: 0\n", "setting shard_size: 0 bytes; want 1 or more"},
 		{"hub: {endpoint: ftp://x}\n", "setting hub.endpoint: want an address"},

@@ -6,6 +6,7 @@ import (
 	"mergebot/configs"
 	"mergebot/merge/checkpoint"
 	"mergebot/merge/method"
+	"mergebot/merge/tokenizer"
 )
 
 // What Check finds. Errors may hold several of them, joined.
@@ -24,6 +25,8 @@ type Header struct {
 	Tied    bool           // the config ties lm_head to the embeddings
 	Trim    bool           // see Model.Trim
 	Config  map[string]any // the decoded config.json; nil where it is not known
+	// Tokenizer are the model's tokenizer files, where the recipe asks for them.
+	Tokenizer tokenizer.Files
 }
 
 // CheckOptions are what the headers' tensors alone do not say.
@@ -36,12 +39,17 @@ type CheckOptions struct {
 
 	BaseConfig map[string]any   // see Header.Config
 	Configs    []map[string]any // by model
+
+	BaseTokenizer tokenizer.Files   // see Header.Tokenizer
+	Tokenizers    []tokenizer.Files // by model
 }
 
 // Result is what a merge will yield.
 type Result struct {
 	Tensors []checkpoint.Tensor // name, type and shape; types are those of the models that decide them
-	Layers  int                 // 0 where the model has more than one stack of them, or none
+	// Vocabulary is the number of rows of the embeddings; 0 where the models' stay as they are.
+	Vocabulary int
+	Layers     int // 0 where the model has more than one stack of them, or none
 }
 
 // Outputs are the tensors as they are stored; dtype is that of [WriteOptions].
@@ -70,7 +78,7 @@ func Check(r *configs.Recipe, base []checkpoint.Tensor, models [][]checkpoint.Te
 		if name == "" {
 			name = r.BaseModel.String()
 		}
-		headers = append(headers, Header{Name: name, Tensors: base, Tied: o.BaseTied, Config: o.BaseConfig})
+		headers = append(headers, Header{Name: name, Tensors: base, Tied: o.BaseTied, Config: o.BaseConfig, Tokenizer: o.BaseTokenizer})
 		refs = append(refs, r.BaseModel)
 	}
 	for i, tensors := range models {
@@ -85,6 +93,9 @@ func Check(r *configs.Recipe, base []checkpoint.Tensor, models [][]checkpoint.Te
 		if i < len(o.Configs) {
 			h.Config = o.Configs[i]
 		}
+		if i < len(o.Tokenizers) {
+			h.Tokenizer = o.Tokenizers[i]
+		}
 		headers, refs = append(headers, h), append(refs, ref)
 	}
 	parts, err := stacked(r, m, refs, headers)
@@ -92,6 +103,10 @@ func Check(r *configs.Recipe, base []checkpoint.Tensor, models [][]checkpoint.Te
 		return nil, err
 	}
 	owner := ownerOf(parts, base != nil)
+	v, err := plannedVocabulary(r, m, refs, headers, parts, owner)
+	if err != nil {
+		return nil, err
+	}
 	l, err := align(headers, parts, owner)
 	if err != nil {
 		return nil, err
@@ -100,12 +115,17 @@ func Check(r *configs.Recipe, base []checkpoint.Tensor, models [][]checkpoint.Te
 	if err != nil {
 		return nil, err
 	}
+	result := l.result()
+	if v != nil {
+		notes = append(notes, v.notes...)
+		result.Vocabulary = v.size
+	}
 	if o.Note != nil {
 		for _, n := range append(l.notes, notes...) {
 			o.Note(n)
 		}
 	}
-	return l.result(), nil
+	return result, nil
 }
 
 // ownerOf is the model whose config.json and tokenizer the result has: the base,

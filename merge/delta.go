@@ -6,30 +6,40 @@ import (
 	"mergebot/merge/kernel"
 )
 
-// blockElements is how much is read, merged and written at a time: a multiple of
-// kernel.BlockSize, 1 MiB of fp32.
-const blockElements = 64 * kernel.BlockSize
+// Sizes of what is worked on at a time, multiples of kernel.BlockSize.
+const (
+	// blockElements is how much is merged by one lane and written at once.
+	blockElements = 64 * kernel.BlockSize
+	// tileElements is how much of it goes through all operations before the next:
+	// 64 KiB of fp32 from each model, so that it never leaves the core's cache.
+	tileElements = 4 * kernel.BlockSize
+	// runElements is how much of a delta is measured at once.
+	runElements = 16 * kernel.BlockSize
+)
 
 // deltas visits expert − base of a tensor block by block, in order; ms.all is base and expert.
 func (ms *models) deltas(ctx context.Context, t *tensor, visit func(first int64, base, delta []float32) error) error {
-	base := make([]float32, min(blockElements, t.count))
+	base := make([]float32, min(runElements, t.count))
 	delta := make([]float32, len(base))
-	for first := int64(0); first < t.count; first += blockElements {
+	for first := int64(0); first < t.count; first += runElements {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n := min(blockElements, t.count-first)
-		b, d := base[:n], delta[:n]
-		if err := ms.read(0, t, b, first); err != nil {
-			return err
+		n := min(runElements, t.count-first)
+		for at := int64(0); at < n; at += tileElements {
+			to := min(at+tileElements, n)
+			b, d := base[at:to], delta[at:to]
+			if err := ms.read(0, t, b, first+at); err != nil {
+				return err
+			}
+			if err := ms.read(1, t, d, first+at); err != nil {
+				return err
+			}
+			if err := ms.dev.Delta(d, b, d); err != nil {
+				return err
+			}
 		}
-		if err := ms.read(1, t, d, first); err != nil {
-			return err
-		}
-		if err := ms.dev.Delta(d, b, d); err != nil {
-			return err
-		}
-		if err := visit(first, b, d); err != nil {
+		if err := visit(first, base[:n], delta[:n]); err != nil {
 			return err
 		}
 	}
@@ -63,36 +73,7 @@ func (s *measurer) keys(t *tensor) kernel.Source {
 	}}
 }
 
-// hold keeps a small tensor's keys from the first pass for those that follow.
-func (s *measurer) hold(src kernel.Source) kernel.Source {
-	if src.N > s.held {
-		return src
-	}
-	var kept []float32
-	return kernel.Source{N: src.N, Blocks: func(ctx context.Context, visit func(int64, []float32) error) error {
-		if kept != nil {
-			for first := int64(0); first < src.N; first += blockElements {
-				n := min(blockElements, src.N-first)
-				if err := visit(first, kept[first:first+n]); err != nil {
-					return err
-				}
-				s.advance(n)
-			}
-			return nil
-		}
-		all := make([]float32, 0, src.N)
-		err := src.Blocks(ctx, func(first int64, key []float32) error {
-			all = append(all, key...)
-			return visit(first, key)
-		})
-		if err == nil && int64(len(all)) == src.N {
-			kept = all
-		}
-		return err
-	}}
-}
-
-// advance reports n more elements; a third pass of a selection is not counted.
+// advance reports n more elements; a second pass of a selection is not counted.
 func (s *measurer) advance(n int64) {
 	if s.progress == nil {
 		return

@@ -41,7 +41,8 @@ func (m *Merger) Digest() string {
 		Tensors               []string
 		Parameters            []parameter
 		Stack                 []layers `json:",omitempty"` // of slices
-	}{Version: digestVersion, Method: m.method.Name}
+		Rows                  string   `json:",omitempty"` // where those of embeddings come from
+	}{Version: digestVersion, Method: m.method.Name, Rows: rowsDigest(m.parts)}
 	if m.first == 1 {
 		d.Base = m.all[0].Name
 	}

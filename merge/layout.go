@@ -13,14 +13,15 @@ import (
 
 // tensor is one tensor of the result.
 type tensor struct {
-	name   string
-	shape  []int64
-	count  int64
-	dtype  checkpoint.DType // the reference source's
-	part   *part
-	place  float64  // its layer's in the part, for gradients
-	stored []string // its name in each source's files, "" where that is not read
-	float  bool     // false: copied from the reference source as it is
+	name     string
+	shape    []int64
+	count    int64
+	dtype    checkpoint.DType // the reference source's
+	part     *part
+	place    float64   // its layer's in the part, for gradients
+	stored   []string  // its name in each source's files, "" where that is not read
+	gathered *gathered // where its rows are put in the result's order; else nil
+	float    bool      // false: copied from the reference source as it is
 }
 
 // layout is the tensors of a merge, sorted by name.
@@ -35,7 +36,7 @@ type layout struct {
 const lmHead = "lm_head.weight"
 
 // embeddings are the names of the input embeddings in the usual layouts.
-var embeddings = []string{"model.embed_tokens.weight", "transformer.wte.weight", "wte.weight", "embed_tokens.weight", "gpt_neox.embed_in.weight", "model.language_model.embed_tokens.weight"}
+var embeddings = []string{"model.embed_tokens.weight", "transformer.wte.weight", "wte.weight", "embed_tokens.weight", "gpt_neox.embed_in.weight", "model.language_model.embed_tokens.weight", "language_model.model.embed_tokens.weight"}
 
 // heads are the names of the output layer in the usual layouts.
 var heads = []string{lmHead, "embed_out.weight", "output.weight"}
@@ -92,17 +93,20 @@ func align(headers []Header, parts []*part, owner int) (*layout, error) {
 	for i, t := range l.tensors {
 		l.index[t.name], names[i] = i, t.name
 	}
-	classes, layers := dppa.Classify(names, func(n string) []int64 { return l.tensors[l.index[n]].shape })
-	if stacks := len(dissect(Header{Tensors: named(names)}).stacks); stacks == 1 {
+	_, layers := dppa.Classify(names, func(n string) []int64 { return l.tensors[l.index[n]].shape })
+	stacks := dissect(Header{Tensors: named(names)}).stacks
+	if len(stacks) == 1 {
 		l.layers = len(layers)
 	}
 	for i := range l.tensors {
-		switch t := &l.tensors[i]; {
+		t := &l.tensors[i]
+		stack, layer, _, ok := dppa.SplitLayer(t.name)
+		switch {
 		case !t.part.whole:
 			t.place = t.part.place(t.name)
-		case classes[i].Layer >= 0 && len(layers) > 1:
-			t.place = float64(classes[i].Layer) / float64(len(layers)-1)
-		case classes[i].Layer >= 0:
+		case ok && stacks[stack] > 1: // a gradient runs through each stack by itself: a decoder, a vision tower
+			t.place = float64(layer) / float64(stacks[stack]-1)
+		case ok:
 			t.place = 1
 		}
 	}
@@ -206,8 +210,16 @@ func (p *part) gap(s source, view map[string]checkpoint.Tensor) int {
 // add lays one tensor of the reference source out against all others.
 func (a *aligner) add(p *part, name string, t checkpoint.Tensor, views []map[string]checkpoint.Tensor) {
 	first := a.headers[p.sources[p.reference()].model]
-	t.Shape = a.vocabulary(first, name, t.Shape)
+	moves := p.rows != nil && hasTokenRows(name, t.Shape) && t.DType.Float()
+	if moves {
+		t.Shape = append([]int64{int64(p.rows.Size)}, t.Shape[1:]...)
+	} else {
+		t.Shape = a.vocabulary(first, name, t.Shape)
+	}
 	out := tensor{name: name, part: p, shape: t.Shape, count: volume(t.Shape), dtype: t.DType, float: t.DType.Float()}
+	if moves {
+		out.gathered = newGathered(p.rows, t.Shape, len(p.sources))
+	}
 	for i, s := range p.sources {
 		h := a.headers[s.model]
 		other, ok := views[i][name]
@@ -223,7 +235,9 @@ func (a *aligner) add(p *part, name string, t checkpoint.Tensor, views []map[str
 			}
 			continue
 		}
-		if err := fits(name, first.Name, t.Shape, h, other.Shape); err != nil {
+		if moves {
+			a.fail(p.at(i, a.rowsFit(p, i, name, first.Name, t.Shape, other.Shape)))
+		} else if err := fits(name, first.Name, t.Shape, h, other.Shape); err != nil {
 			a.fail(p.at(i, err))
 		} else if len(t.Shape) > 0 && other.Shape[0] != t.Shape[0] {
 			keeper := first.Name
@@ -235,6 +249,27 @@ func (a *aligner) add(p *part, name string, t checkpoint.Tensor, views []map[str
 		out.stored = append(out.stored, other.Name)
 	}
 	a.tensors = append(a.tensors, out)
+}
+
+// rowsFit makes sure that a source has all rows of a tensor that are gathered, of
+// the right width.
+func (a *aligner) rowsFit(p *part, i int, name, first string, want, got []int64) error {
+	h := a.headers[p.sources[i].model]
+	if len(got) == 0 || !slices.Equal(want[1:], got[1:]) {
+		return fmt.Errorf("%w: %s is %v in %s and %v wide in %s; only models with rows of the same width can be merged", ErrShape, name, got, h.Name, want[1:], first)
+	}
+	most := int64(slices.Max(p.rows.Own[i]))
+	for _, all := range p.rows.Others {
+		for _, o := range all {
+			if o.Model == i {
+				most = max(most, int64(o.Row))
+			}
+		}
+	}
+	if most >= got[0] {
+		return fmt.Errorf("%w: %s has %d rows of %s, and tokens of ids up to %d", ErrShape, h.Name, got[0], name, most)
+	}
+	return nil
 }
 
 // vocabulary leaves out of an embedding's shape the rows that the model whose
@@ -276,6 +311,7 @@ func (a *aligner) like(parts []*part) {
 		switch {
 		case len(shapes) == 0 && t.float:
 			a.fail(t.part.at(at, fmt.Errorf("%w: %s has %s and %s does not; are they of one family?", ErrMissingTensor, model.Name, t.stored[at], h.Name)))
+		case t.gathered != nil && slices.ContainsFunc(shapes, func(s []int64) bool { return len(s) > 0 && slices.Equal(s[1:], t.shape[1:]) }):
 		case len(shapes) == 0 || slices.ContainsFunc(shapes, func(s []int64) bool { return slices.Equal(s, t.shape) }):
 		default:
 			a.fail(t.part.at(at, fits(t.name, h.Name, shapes[0], model, t.shape)))

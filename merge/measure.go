@@ -33,7 +33,6 @@ type measurer struct {
 	rule    dppa.Rule
 	pruning Pruning
 	out     *Measurement
-	held    int64 // elements of a delta that a lane may keep between passes
 
 	progress    func(done, total int64)
 	mu          sync.Mutex
@@ -49,9 +48,8 @@ func measure(ctx context.Context, dev kernel.Device, base, expert Model, p Pruni
 	if err != nil {
 		return nil, err
 	}
-	lanes := int64(max(1, dev.Lanes()))
 	s := &measurer{
-		models: ms, rule: rule, pruning: p, progress: progress, held: heldBytes / 4 / lanes,
+		models: ms, rule: rule, pruning: p, progress: progress,
 		out: &Measurement{Base: base.Name, Model: expert.Name, Pruning: p, index: map[string]int{}},
 	}
 	if p.Kind != PruneNone {
@@ -66,10 +64,6 @@ func measure(ctx context.Context, dev kernel.Device, base, expert Model, p Pruni
 	s.advance(s.total - s.done) // passes that were not needed
 	return s.out, nil
 }
-
-// heldBytes bounds the deltas that all lanes together keep between the passes
-// of a selection; larger tensors are read again.
-const heldBytes = 256 << 20
 
 func (s *measurer) classify() {
 	var names []string
@@ -101,7 +95,7 @@ func (s *measurer) classify() {
 			s.total += n * (passes - 1)
 		}
 		if s.pruned(t) && s.pruning.Kind != PruneDARE {
-			s.total += n * 2
+			s.total += n
 		}
 	}
 }
@@ -140,6 +134,7 @@ func (s *measurer) each(ctx context.Context, want func(TensorMeasurement) bool, 
 				return err
 			}
 			t := at(i)
+			s.prefetch(t)
 			defer s.release(t)
 			if err := f(ctx, i, t); err != nil {
 				return fmt.Errorf("tensor %s: %w", t.name, err)
@@ -334,7 +329,7 @@ func (s *measurer) cuts(ctx context.Context) error {
 				ranks[j] = k + 1
 			}
 		}
-		cuts, err := kernel.Select(ctx, s.dev, []kernel.Source{s.hold(s.keys(t))}, ranks, s.rule.WholeTies)
+		cuts, err := kernel.Select(ctx, s.dev, []kernel.Source{s.keys(t)}, ranks, s.rule.WholeTies)
 		if err != nil {
 			return err
 		}

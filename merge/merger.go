@@ -23,15 +23,16 @@ type Input struct {
 // and holds no weights.
 type Merger struct {
 	*models
-	first  int // of the inputs among models.all
-	method method.Method
-	names  []string
-	recipe *configs.Recipe  // nil for NewTreated
-	index  []int            // by input: its place in recipe.Inputs
-	inputs []Input          // with this candidate's ratios and coefficients
-	lazy   []*lazyMeasuring // by input, where the measurement is not given
-	bound  map[*part]*bound
-	failed error // why nothing is bound, of a candidate
+	first      int // of the inputs among models.all
+	method     method.Method
+	names      []string
+	recipe     *configs.Recipe  // nil for NewTreated
+	vocabulary *vocabulary      // nil where the models' stays
+	index      []int            // by input: its place in recipe.Inputs
+	inputs     []Input          // with this candidate's ratios and coefficients
+	lazy       []*lazyMeasuring // by input, where the measurement is not given
+	bound      map[*part]*bound
+	failed     error // why nothing is bound, of a candidate
 }
 
 // lazyMeasuring makes a measurement once, when it is first asked for.
@@ -84,7 +85,13 @@ func New(dev kernel.Device, r *configs.Recipe, base *Model, inputs []Input) (*Me
 	for _, i := range index {
 		refs = append(refs, r.Inputs()[i].Model)
 	}
-	err = mg.open(dev, base, func(headers []Header) ([]*part, error) { return stacked(r, m, refs, headers) })
+	err = mg.open(dev, base, func(headers []Header) ([]*part, error) {
+		parts, err := stacked(r, m, refs, headers)
+		if err == nil {
+			mg.vocabulary, err = openVocabulary(r, m, refs, headers, parts, base, inputs)
+		}
+		return parts, err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +227,13 @@ func (m *Merger) With(ratios [][]float64, coefficients []float64) *Merger {
 func (m *Merger) Names() []string { return slices.Clone(m.names) }
 
 // Notes says what was left out of the models, for people.
-func (m *Merger) Notes() []string { return slices.Clone(m.layout.notes) }
+func (m *Merger) Notes() []string {
+	notes := slices.Clone(m.layout.notes)
+	if m.vocabulary != nil {
+		notes = append(notes, m.vocabulary.notes...)
+	}
+	return notes
+}
 
 // Shape returns a tensor's shape, nil for one the result does not have.
 func (m *Merger) Shape(name string) []int64 {

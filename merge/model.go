@@ -85,6 +85,14 @@ var raw = sync.Pool{New: func() any { return new([]byte) }}
 
 // read widens elements [from, from+len(dst)) of the tensor as the i-th source of its part has it.
 func (ms *models) read(i int, t *tensor, dst []float32, from int64) error {
+	if t.gathered != nil {
+		return ms.gather(i, t, dst, from)
+	}
+	return ms.stored(i, t, dst, from)
+}
+
+// stored is read by the source's own rows.
+func (ms *models) stored(i int, t *tensor, dst []float32, from int64) error {
 	c, name := ms.all[t.part.sources[i].model].Checkpoint, t.stored[i]
 	stored, _ := c.Tensor(name)
 	f, ok := format(stored.DType)
@@ -101,6 +109,13 @@ func (ms *models) read(i int, t *tensor, dst []float32, from int64) error {
 		return err
 	}
 	return ms.dev.Decode(dst, (*buf)[:n], f)
+}
+
+// prefetch lets the disk read a tensor of every model before it is asked for.
+func (ms *models) prefetch(t *tensor) {
+	for i, s := range t.part.sources {
+		ms.all[s.model].Checkpoint.Prefetch(t.stored[i])
+	}
 }
 
 // release drops a tensor's pages in every model that it comes from.

@@ -10,6 +10,7 @@ import (
 	"mergebot/merge/checkpoint"
 	"mergebot/merge/dppa"
 	"mergebot/merge/method"
+	"mergebot/merge/tokenizer"
 )
 
 // part is what one slice of a recipe gives the result: a run of layers, the first
@@ -20,6 +21,8 @@ type part struct {
 	path    []string      // of the slice in the recipe, for configs.Recipe.Locate; nil for a recipe of models
 	sources []source
 	base    int // its place among the sources, −1 without
+
+	rows *tokenizer.Gather // where rows of embeddings come from; nil: they stay where they are
 
 	whole         bool // every tensor of the sources, under its own name; what follows has no meaning
 	first, depth  int  // the result's layers [first, first+depth)

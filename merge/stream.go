@@ -18,19 +18,19 @@ func (m *Merger) newScratch() *scratch {
 		return s
 	}
 	s := &scratch{encoded: make([]byte, 4*blockElements)}
-	s.block.Out, s.block.Key = make([]float32, blockElements), make([]float32, blockElements)
-	s.block.Base = make([]float32, blockElements)
+	s.block.Out, s.block.Key = make([]float32, tileElements), make([]float32, tileElements)
+	s.block.Base = make([]float32, tileElements)
 	most := 0
 	for _, p := range m.parts {
 		most = max(most, len(p.sources))
 	}
 	for range most {
-		s.block.Models = append(s.block.Models, make([]float32, blockElements))
+		s.block.Models = append(s.block.Models, make([]float32, tileElements))
 	}
 	return s
 }
 
-// merge computes elements [first, first+n) of a tensor into s.block.Out[:n].
+// merge computes elements [first, first+n) of a tensor, n at most tileElements.
 func (m *Merger) merge(in *bound, f method.Elementwise, t *tensor, s *scratch, first, n int64) ([]float32, error) {
 	b := method.Block{First: first, Out: s.block.Out[:n], Key: s.block.Key[:n]}
 	if in.base >= 0 {
@@ -50,9 +50,9 @@ func (m *Merger) merge(in *bound, f method.Elementwise, t *tensor, s *scratch, f
 }
 
 // stream merges a tensor block by block, several at once, and hands the blocks
-// to emit in order. work turns a block into what emit gets, and runs in
-// parallel; emit does not.
-func (m *Merger) stream(ctx context.Context, t *tensor, work func(s *scratch, out []float32, first int64) error, emit func(s *scratch, n int64) error) error {
+// to emit in order. work turns what was merged, from element at of the block on,
+// into what emit gets, and runs in parallel; emit does not.
+func (m *Merger) stream(ctx context.Context, t *tensor, work func(s *scratch, out []float32, first, at int64) error, emit func(s *scratch, n int64) error) error {
 	in, err := m.planOf(t)
 	if err != nil {
 		return err
@@ -75,9 +75,12 @@ func (m *Merger) stream(ctx context.Context, t *tensor, work func(s *scratch, ou
 		for first := int64(0); first < t.count && ctx.Err() == nil; first += blockElements {
 			j := job{s: m.newScratch(), n: min(blockElements, t.count-first), done: make(chan error, 1)}
 			go func() {
-				out, err := m.merge(in, f, t, j.s, first, j.n)
-				if err == nil {
-					err = work(j.s, out, first)
+				var err error
+				for at := int64(0); at < j.n && err == nil; at += tileElements {
+					var out []float32
+					if out, err = m.merge(in, f, t, j.s, first+at, min(tileElements, j.n-at)); err == nil {
+						err = work(j.s, out, first, at)
+					}
 				}
 				j.done <- err
 			}()
@@ -119,8 +122,8 @@ func (m *Merger) Read(name string, dst []float32) error {
 		return fmt.Errorf("tensor %s is stored as %s: it is copied, not merged", name, t.dtype)
 	}
 	defer m.release(t)
-	return m.stream(context.Background(), t, func(_ *scratch, out []float32, first int64) error {
-		copy(dst[first:], out)
+	return m.stream(context.Background(), t, func(_ *scratch, out []float32, first, at int64) error {
+		copy(dst[first+at:], out)
 		return nil
 	}, func(*scratch, int64) error { return nil })
 }

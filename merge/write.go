@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sync/errgroup"
-
 	"mergebot/merge/checkpoint"
 	"mergebot/merge/kernel"
 )
@@ -46,6 +44,7 @@ func (m *Merger) Write(ctx context.Context, dir string, o WriteOptions) (*Writte
 		return nil, err
 	}
 	w.Notes = append(w.Notes, notes...)
+	edit = m.vocabulary.config(m.headers, m.owner, edit)
 	outputs, err := m.layout.result().Outputs(o.OutDType)
 	if err != nil {
 		return nil, err
@@ -72,7 +71,7 @@ func (m *Merger) Write(ctx context.Context, dir string, o WriteOptions) (*Writte
 		}
 		edit["torch_dtype"] = o.OutDType
 	}
-	if err := checkpoint.CopySidecars(o.Sidecars, dir, edit); err != nil {
+	if err := m.sidecars(o.Sidecars, dir, edit); err != nil {
 		return nil, err
 	}
 	w.Files, err = out.Finish()
@@ -80,6 +79,21 @@ func (m *Merger) Write(ctx context.Context, dir string, o WriteOptions) (*Writte
 		return nil, err
 	}
 	return w, nil
+}
+
+// sidecars writes what goes beside the weights.
+func (m *Merger) sidecars(from, dir string, edit map[string]any) error {
+	if m.vocabulary == nil {
+		return checkpoint.CopySidecars(from, dir, edit)
+	}
+	if err := checkpoint.CopyConfig(from, dir, edit); err != nil {
+		return err
+	}
+	foreign := m.vocabulary.source != m.owner
+	if foreign {
+		from = m.all[m.vocabulary.source].Checkpoint.Dir()
+	}
+	return m.vocabulary.write(from, dir, foreign)
 }
 
 // outputs are tensors as they are stored with a dtype, "" for their own.
@@ -107,7 +121,7 @@ func outputs(tensors []checkpoint.Tensor, name string) ([]checkpoint.Output, err
 	return all, nil
 }
 
-// shards writes every shard in order.
+// shards writes every shard in order, while the tensors that follow are measured.
 func (m *Merger) shards(ctx context.Context, out *checkpoint.Writer, progress func(done, total int64), total int64) error {
 	var done int64
 	advance := func(n int64) {
@@ -115,6 +129,16 @@ func (m *Merger) shards(ctx context.Context, out *checkpoint.Writer, progress fu
 			progress(done, total)
 		}
 	}
+	var left []checkpoint.Output
+	for _, shard := range out.Shards() {
+		if !shard.Done {
+			left = append(left, shard.Tensors...)
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ahead := m.measureAhead(ctx, left)
+	defer ahead.wait()
+	defer cancel()
 	for i, shard := range out.Shards() {
 		if shard.Done {
 			for _, t := range shard.Tensors {
@@ -122,39 +146,20 @@ func (m *Merger) shards(ctx context.Context, out *checkpoint.Writer, progress fu
 			}
 			continue
 		}
-		if err := m.measure(ctx, shard.Tensors); err != nil {
-			return err
-		}
 		_, err := out.WriteShard(ctx, i, func(o checkpoint.Output, put func([]byte) error) error {
-			return m.writeTensor(ctx, o, func(block []byte) error {
+			err := m.writeTensor(ctx, o, func(block []byte) error {
 				err := put(block)
 				advance(int64(len(block)))
 				return err
 			})
+			ahead.written(o)
+			return err
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// measure makes the measurements of a shard's tensors, several at once.
-func (m *Merger) measure(ctx context.Context, tensors []checkpoint.Output) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(1, m.dev.Lanes()))
-	for _, o := range tensors {
-		if t := m.at(o.Name); t.float {
-			g.Go(func() error {
-				in, err := m.planOf(t)
-				if err == nil {
-					_, err = in.plan.Tensor(ctx, t.name)
-				}
-				return err
-			})
-		}
-	}
-	return g.Wait()
 }
 
 func (m *Merger) writeTensor(ctx context.Context, o checkpoint.Output, put func([]byte) error) error {
@@ -164,7 +169,7 @@ func (m *Merger) writeTensor(ctx context.Context, o checkpoint.Output, put func(
 		return m.copyTensor(ctx, t, o.Size(), put)
 	}
 	f, _ := format(o.DType)
-	return m.stream(ctx, t, func(s *scratch, out []float32, _ int64) error {
+	return m.stream(ctx, t, func(s *scratch, out []float32, _, at int64) error {
 		var st kernel.Stats
 		if err := m.dev.Stats(&st, out); err != nil {
 			return err
@@ -175,7 +180,8 @@ func (m *Merger) writeTensor(ctx context.Context, o checkpoint.Output, put func(
 		if f == kernel.F16 && max(-st.Min, st.Max) >= halfLimit {
 			return errOverflow
 		}
-		return m.dev.Encode(s.encoded[:len(out)*f.Size()], out, f)
+		at *= int64(f.Size())
+		return m.dev.Encode(s.encoded[at:at+int64(len(out)*f.Size())], out, f)
 	}, func(s *scratch, n int64) error {
 		return put(s.encoded[:int(n)*f.Size()])
 	})

@@ -60,15 +60,24 @@ func (s *resolver) adapter(ctx context.Context, ref configs.ModelRef) (LockedMod
 	fail := func(err error) (LockedModel, *checkpoint.AdapterConfig, []checkpoint.Tensor, error) {
 		return LockedModel{}, nil, nil, err
 	}
-	if ref.S3 != "" {
-		return fail(refuse("%s: s3:// adapters are not built in; give a Hub repo or a folder", ref))
-	}
 	if ref.Local != "" {
-		m, config, tensors, err := localAdapter(ctx, ref)
+		m, config, tensors, err := s.env.Hashes.localAdapter(ctx, ref)
 		if err != nil {
 			return fail(err)
 		}
 		return m, config, tensors, nil
+	}
+	if ref.Bucket != "" {
+		from, err := s.bucket(ctx, ref)
+		if err != nil {
+			return fail(err)
+		}
+		m := LockedModel{Name: ref.Bucket, Bucket: ref.Bucket}
+		config, tensors, err := s.adapterFiles(ctx, ref, from, &m)
+		if err == nil {
+			err = s.bind(&m)
+		}
+		return m, config, tensors, err
 	}
 	repo := hub.Repo{Type: hub.Model, ID: ref.Repo}
 	revision, err := s.pins.revision("model", ref.Repo, ref.Revision)
@@ -85,18 +94,25 @@ func (s *resolver) adapter(ctx context.Context, ref configs.ModelRef) (LockedMod
 			return fail(err)
 		}
 	}
-	all, err := asked(ctx, s, func() ([]hub.File, error) { return s.env.Hub.Tree(ctx, repo, m.SHA) })
+	config, tensors, err := s.adapterFiles(ctx, ref, s.repository(m), &m)
+	return m, config, tensors, err
+}
+
+// adapterFiles finds an adapter's files and reads its configuration and headers.
+func (s *resolver) adapterFiles(ctx context.Context, ref configs.ModelRef, from source, m *LockedModel) (*checkpoint.AdapterConfig, []checkpoint.Tensor, error) {
+	fail := func(err error) (*checkpoint.AdapterConfig, []checkpoint.Tensor, error) { return nil, nil, err }
+	all, err := asked(ctx, s, func() ([]hub.File, error) { return from.tree(ctx) })
 	if err != nil {
 		return fail(err)
 	}
 	files := selectAdapter(all)
 	for _, f := range files {
-		m.Files = append(m.Files, LockedFile{Path: f.Path, Size: f.Size, SHA256: f.SHA256, OID: f.OID})
+		m.Files = append(m.Files, from.lock(f))
 	}
 	if err := complete(ref, m.Files); err != nil {
 		return fail(err)
 	}
-	b, err := asked(ctx, s, func() ([]byte, error) { return s.env.Hub.Read(ctx, repo, m.SHA, checkpoint.AdapterConfigName) })
+	b, err := asked(ctx, s, func() ([]byte, error) { return from.read(ctx, checkpoint.AdapterConfigName) })
 	if err != nil {
 		return fail(err)
 	}
@@ -107,13 +123,13 @@ func (s *resolver) adapter(ctx context.Context, ref configs.ModelRef) (LockedMod
 	var tensors []checkpoint.Tensor
 	for _, f := range files {
 		if f.Path == checkpoint.AdapterWeights {
-			if tensors, err = s.header(ctx, repo, m.SHA, f); err != nil {
+			if tensors, err = s.header(ctx, from, f); err != nil {
 				return fail(damagedThere(ref, err))
 			}
 		}
 	}
 	m.count(tensors)
-	return m, config, tensors, m.seal()
+	return config, tensors, m.seal()
 }
 
 // selectAdapter picks an adapter's configuration and weights, safetensors before torch .bin.
@@ -144,7 +160,7 @@ func complete(ref configs.ModelRef, files []LockedFile) error {
 }
 
 // localAdapter reads an adapter's folder; its content hash stands for the commit.
-func localAdapter(ctx context.Context, ref configs.ModelRef) (LockedModel, *checkpoint.AdapterConfig, []checkpoint.Tensor, error) {
+func (h Hashes) localAdapter(ctx context.Context, ref configs.ModelRef) (LockedModel, *checkpoint.AdapterConfig, []checkpoint.Tensor, error) {
 	fail := func(err error) (LockedModel, *checkpoint.AdapterConfig, []checkpoint.Tensor, error) {
 		return LockedModel{}, nil, nil, err
 	}
@@ -169,7 +185,7 @@ func localAdapter(ctx context.Context, ref configs.ModelRef) (LockedModel, *chec
 		if err != nil {
 			return fail(err)
 		}
-		sum, err := hashFile(ctx, filepath.Join(path, f.Path))
+		sum, err := h.of(ctx, filepath.Join(path, f.Path))
 		if err != nil {
 			return fail(err)
 		}

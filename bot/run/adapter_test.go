@@ -158,7 +158,7 @@ func TestAdapterProblems(t *testing.T) {
 		"tiny/llama+bad/json":         "adapter_config.json: damaged checkpoint",
 		"tiny/llama+bad/empty":        "neither adapter_model.safetensors nor adapter_model.bin",
 		"tiny/llama+no/body":          "repository not found",
-		"tiny/llama+s3://bucket/lora": "s3:// adapters",
+		"tiny/llama+s3://bucket/lora": "buckets are not read here",
 		"tiny/plain":                  "an adapter, not a whole model; name it after its base: BASE+tiny/plain",
 		"bad/magnitude":               "an adapter",
 		"tiny/base+tiny/plain":        "tiny/base+tiny/plain",

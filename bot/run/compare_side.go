@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -11,9 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"gocloud.dev/blob"
-	"gocloud.dev/gcerrors"
 
 	"mergebot/eval/report"
 )
@@ -186,14 +184,14 @@ type inStorage struct {
 }
 
 func (i inStorage) open(ctx context.Context, name string) (io.ReadCloser, error) {
-	r, err := i.storage.bucket.NewReader(ctx, i.folder+name, &blob.ReaderOptions{})
-	if gcerrors.Code(err) == gcerrors.NotFound {
-		return nil, fmt.Errorf("%s%s is not there", i.folder, name)
+	b, ok, err := i.storage.ReadBytes(ctx, i.folder+name)
+	if err == nil && !ok {
+		err = fmt.Errorf("%s%s is not there", i.folder, name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: reading %s%s: %w", ErrStorage, i.folder, name, err)
+		return nil, err
 	}
-	return r, nil
+	return io.NopCloser(bytes.NewReader(b)), nil
 }
 
 func (i inStorage) items(ctx context.Context) ([]string, error) {

@@ -15,8 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"gocloud.dev/gcerrors"
-
 	"mergebot/eval/engine"
 	"mergebot/eval/engine/server"
 )
@@ -94,12 +92,9 @@ func (s *Storage) recall(ctx context.Context, a author) (*completions, error) {
 
 // read reads a blob. One that is not whole, or that another process has just made one with others, counts as empty.
 func (c *completions) read(ctx context.Context, name string) ([]kept, error) {
-	b, err := c.storage.bucket.ReadAll(ctx, name)
-	if gcerrors.Code(err) == gcerrors.NotFound {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: reading %s: %w", ErrStorage, name, err)
+	b, ok, err := c.storage.ReadBytes(ctx, name)
+	if err != nil || !ok {
+		return nil, err
 	}
 	z, err := gzip.NewReader(bytes.NewReader(b))
 	if err != nil {
@@ -248,8 +243,8 @@ func (c *completions) remove(ctx context.Context, name string) error {
 		if old == name {
 			continue
 		}
-		if err := c.storage.bucket.Delete(ctx, old); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
-			return fmt.Errorf("%w: removing %s: %w", ErrStorage, old, err)
+		if err := c.storage.Delete(ctx, old); err != nil {
+			return err
 		}
 	}
 	c.blobs = nil

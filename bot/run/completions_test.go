@@ -320,7 +320,7 @@ func TestDamagedCompletions(t *testing.T) {
 		t.Errorf("there are %d blobs after %d runs", n, maxBlobs+3)
 	}
 	known := len(c.known)
-	whole, err := storage.bucket.ReadAll(t.Context(), c.blobs[0])
+	whole, err := storage.keeper.read(t.Context(), c.blobs[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,15 +88,10 @@ func (p *pipeline) card() hub.Card {
 		c.Name, c.Repo = filepath.Base(pub.Repo), pub.Repo
 	}
 	parent := func(role string, m *LockedModel) {
-		name := m.Repo
-		if name == "" {
-			name = m.Path
-		} else {
-			if !slices.Contains(c.BaseModels, m.Repo) { // that of several adapters
-				c.BaseModels = append(c.BaseModels, m.Repo)
-			}
+		if m.Repo != "" && !slices.Contains(c.BaseModels, m.Repo) { // that of several adapters
+			c.BaseModels = append(c.BaseModels, m.Repo)
 		}
-		c.Parents = append(c.Parents, hub.CardParent{Role: role, Repo: name, Revision: m.Asked, SHA: m.SHA, License: m.License})
+		c.Parents = append(c.Parents, hub.CardParent{Role: role, Repo: m.where(), Revision: m.Asked, SHA: m.SHA, License: m.License})
 	}
 	both := func(role string, m *LockedModel) {
 		if parent(role, m); m.Adapter != nil {
@@ -109,7 +104,7 @@ func (p *pipeline) card() hub.Card {
 	for _, i := range p.experts() {
 		both("expert", &p.plan.Lock.Models[i])
 	}
-	c.Description = fmt.Sprintf("A merge of %d models by `%s`, made and scored by mergebot.", len(p.plan.Lock.Models), p.plan.Recipe.Method) + p.plan.Output.stacked()
+	c.Description = fmt.Sprintf("A merge of %d models by `%s`, made and scored by mergebot.", len(p.plan.Lock.Models), p.plan.Recipe.Method) + p.plan.Output.stacked() + p.plan.Output.vocabulary()
 	for _, d := range p.plan.Lock.Datasets {
 		if !slices.Contains(c.Datasets, d.Repo) {
 			c.Datasets = append(c.Datasets, d.Repo)

@@ -2,6 +2,7 @@ package run
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -119,11 +120,7 @@ func (l Lock) entries() lockEntries {
 		}
 	}
 	model := func(what string, m LockedModel) {
-		if m.Repo == "" {
-			add(what, m.Path, m.Digest)
-			return
-		}
-		add(what, m.Repo, m.SHA)
+		add(what, m.where(), cmp.Or(m.SHA, m.Digest))
 	}
 	if l.Base != nil {
 		model("base", *l.Base)

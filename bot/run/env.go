@@ -9,12 +9,14 @@ import (
 	"sync"
 
 	"mergebot/hub"
+	"mergebot/hub/bucket"
 	"mergebot/merge/kernel"
 )
 
 // Env is what runs stand on: the Hub, storage, a device, an engine.
 type Env struct {
 	Hub     *hub.Client
+	Buckets *bucket.Client // of checkpoints; nil: none are read
 	Storage *Storage
 	Device  kernel.Device
 	// Engines that answer the tasks' prompts.
@@ -28,6 +30,9 @@ type Env struct {
 	Redact func(string) string
 	// Work is where output folders are made, for a plan's look at the free disk; "" is the current folder.
 	Work string
+
+	// Hashes of local checkpoints.
+	Hashes Hashes
 
 	downloads downloads
 }

@@ -11,7 +11,6 @@ import (
 
 	"mergebot/eval/engine"
 	"mergebot/eval/engine/vllm"
-	"mergebot/hub"
 	"mergebot/merge/checkpoint"
 )
 
@@ -27,9 +26,7 @@ func (p *Plan) estimate(ctx context.Context, env *Env) error {
 	}
 	for _, m := range p.Lock.parts() {
 		p.Download.Bytes += m.Bytes
-		if m.Repo != "" {
-			p.Download.Missing += env.Hub.Missing(hub.Repo{Type: hub.Model, ID: m.Repo}, m.hubFiles())
-		}
+		p.Download.Missing += env.missing(m)
 	}
 	p.Output.Shards = int(math.Ceil(float64(p.Output.Bytes) / float64(env.ShardSize)))
 	p.Download.DiskBytes = p.Download.Missing + p.Output.Bytes

@@ -2,10 +2,7 @@ package run
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -29,6 +26,9 @@ func (x *execution) fetch(ctx context.Context, m *LockedModel) (p place, err err
 func (x *execution) fetchPart(ctx context.Context, m *LockedModel) (string, error) {
 	if m.Path != "" {
 		return m.Path, m.unchanged()
+	}
+	if m.Bucket != "" {
+		return x.fromBucket(ctx, m)
 	}
 	repo := hub.Repo{Type: hub.Model, ID: m.Repo}
 	return x.snapshot(ctx, repo, m.String(), m.found, m.SHA, m.hubFiles())
@@ -117,28 +117,4 @@ func (m *LockedModel) unchanged() error {
 		}
 	}
 	return nil
-}
-
-// hashFile is the SHA-256 of a file, in hex.
-func hashFile(ctx context.Context, path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	buf := make([]byte, 1<<20)
-	for {
-		if err := ctx.Err(); err != nil {
-			return "", err
-		}
-		n, err := f.Read(buf)
-		h.Write(buf[:n])
-		if err == io.EOF {
-			return hex.EncodeToString(h.Sum(nil)), nil
-		}
-		if err != nil {
-			return "", fmt.Errorf("reading %s: %w", path, err)
-		}
-	}
 }

@@ -28,11 +28,11 @@ func (s *resolver) model(ctx context.Context, ref configs.ModelRef) (LockedModel
 	if ref.Lora != nil {
 		return s.adapted(ctx, ref)
 	}
-	if ref.S3 != "" {
-		return LockedModel{}, nil, refuse("%s: s3:// checkpoints are not built in; give a Hub repo or a folder", ref)
+	if ref.Bucket != "" {
+		return s.inBucket(ctx, ref)
 	}
 	if ref.Local != "" {
-		return lockLocal(ctx, ref)
+		return s.env.Hashes.lockLocal(ctx, ref)
 	}
 	repo := hub.Repo{Type: hub.Model, ID: ref.Repo}
 	revision, err := s.pins.revision("model", ref.Repo, ref.Revision)
@@ -46,7 +46,7 @@ func (s *resolver) model(ctx context.Context, ref configs.ModelRef) (LockedModel
 	m := LockedModel{Name: ref.Repo, Repo: ref.Repo, Asked: ref.Revision, SHA: info.SHA, found: revision, License: info.License, parent: parentLicense(info)}
 	var tensors []checkpoint.Tensor
 	err = together(ctx, func(ctx context.Context) (err error) {
-		tensors, err = s.files(ctx, ref, &m)
+		tensors, err = s.files(ctx, ref, s.repository(m), &m)
 		return err
 	}, func(ctx context.Context) (err error) {
 		if s.descent {
@@ -57,34 +57,39 @@ func (s *resolver) model(ctx context.Context, ref configs.ModelRef) (LockedModel
 	return m, tensors, err
 }
 
-// files finds a commit's files and reads their headers.
-func (s *resolver) files(ctx context.Context, ref configs.ModelRef, m *LockedModel) ([]checkpoint.Tensor, error) {
-	repo := hub.Repo{Type: hub.Model, ID: m.Repo}
-	all, err := asked(ctx, s, func() ([]hub.File, error) { return s.env.Hub.Tree(ctx, repo, m.SHA) })
+// files finds a checkpoint's files and reads their headers.
+func (s *resolver) files(ctx context.Context, ref configs.ModelRef, from source, m *LockedModel) ([]checkpoint.Tensor, error) {
+	all, err := asked(ctx, s, func() ([]hub.File, error) { return from.tree(ctx) })
 	if err != nil {
 		return nil, err
 	}
-	if named := func(name string) bool {
-		return slices.ContainsFunc(all, func(f hub.File) bool { return f.Path == name })
-	}; named(checkpoint.AdapterConfigName) && !named("config.json") {
+	there := names(all)
+	if slices.Contains(there, checkpoint.AdapterConfigName) && !slices.Contains(there, "config.json") {
 		return nil, refuse("%s is an adapter, not a whole model; name it after its base: BASE+%s", ref, ref)
 	}
 	files := hub.SelectCheckpoint(all)
 	for _, f := range files {
-		m.Files = append(m.Files, LockedFile{Path: f.Path, Size: f.Size, SHA256: f.SHA256, OID: f.OID})
+		m.Files = append(m.Files, from.lock(f))
 	}
 	if err := m.seal(); err != nil {
 		return nil, err
 	}
-	jobs := []func(context.Context) error{func(ctx context.Context) error { return s.config(ctx, ref, m) }}
+	jobs := []func(context.Context) error{func(ctx context.Context) error { return s.config(ctx, ref, from, m) }}
+	if s.tokenizers {
+		jobs = append(jobs, func(ctx context.Context) (err error) {
+			m.tokenizer, err = s.tokenizer(ctx, from, files)
+			return err
+		})
+	}
 	headers := make([][]checkpoint.Tensor, len(files))
 	for i, f := range files {
+		whole, isIndex := strings.CutSuffix(f.Path, ".index.json")
 		switch {
-		case strings.HasSuffix(f.Path, indexSuffix):
-			jobs = append(jobs, func(ctx context.Context) error { return damagedThere(ref, s.index(ctx, repo, m.SHA, f, files)) })
+		case isIndex && !strings.Contains(whole, "/") && !slices.Contains(there, whole): // beside the whole it is not read
+			jobs = append(jobs, func(ctx context.Context) error { return damagedThere(ref, s.index(ctx, from, f, files)) })
 		case strings.HasSuffix(f.Path, ".safetensors"):
 			jobs = append(jobs, func(ctx context.Context) (err error) {
-				headers[i], err = s.header(ctx, repo, m.SHA, f)
+				headers[i], err = s.header(ctx, from, f)
 				return damagedThere(ref, err)
 			})
 		}
@@ -92,16 +97,17 @@ func (s *resolver) files(ctx context.Context, ref configs.ModelRef, m *LockedMod
 	if err := together(ctx, jobs...).first(); err != nil {
 		return nil, err
 	}
+	if err := checkpoint.CheckNames(there); err != nil { // last: what the headers say goes deeper
+		return nil, fmt.Errorf("%s: %w", ref, err)
+	}
 	tensors := slices.Concat(headers...)
 	m.count(tensors)
 	return tensors, nil
 }
 
 // config reads what a model's config.json says of its form; a model may have none.
-func (s *resolver) config(ctx context.Context, ref configs.ModelRef, m *LockedModel) error {
-	b, err := asked(ctx, s, func() ([]byte, error) {
-		return s.env.Hub.Read(ctx, hub.Repo{Type: hub.Model, ID: m.Repo}, m.SHA, "config.json")
-	})
+func (s *resolver) config(ctx context.Context, ref configs.ModelRef, from source, m *LockedModel) error {
+	b, err := asked(ctx, s, func() ([]byte, error) { return from.read(ctx, "config.json") })
 	if errors.Is(err, hub.ErrEntryNotFound) {
 		return nil
 	}
@@ -121,8 +127,8 @@ func (s *resolver) config(ctx context.Context, ref configs.ModelRef, m *LockedMo
 }
 
 // header reads the tensors that a file of weights says it holds.
-func (s *resolver) header(ctx context.Context, repo hub.Repo, sha string, f hub.File) ([]checkpoint.Tensor, error) {
-	header, err := asked(ctx, s, func() ([]byte, error) { return s.env.Hub.SafetensorsHeader(ctx, repo, sha, f) })
+func (s *resolver) header(ctx context.Context, from source, f hub.File) ([]checkpoint.Tensor, error) {
+	header, err := asked(ctx, s, func() ([]byte, error) { return from.header(ctx, f) })
 	if err != nil {
 		return nil, err
 	}
@@ -140,21 +146,29 @@ func damagedThere(ref configs.ModelRef, err error) error {
 	case err == nil, errors.As(err, &failed), errors.Is(err, errGivenUp):
 		return err
 	case errors.Is(err, checkpoint.ErrCorrupt), errors.Is(err, checkpoint.ErrMissingShard), errors.Is(err, hub.ErrIntegrity):
+		if ref.Bucket != "" {
+			return fmt.Errorf("%s: %w; the bucket has it like that: upload it again", ref, err)
+		}
 		return fmt.Errorf("%s: %w; the Hub has it like that: use another revision, or tell the owner", ref, err)
 	}
 	return fmt.Errorf("%s: %w", ref, err)
 }
 
-// indexSuffix ends the name of the file that says which shard holds which tensor.
-const indexSuffix = ".safetensors.index.json"
+func names(files []hub.File) []string {
+	out := make([]string, len(files))
+	for i, f := range files {
+		out[i] = f.Path
+	}
+	return out
+}
 
 // index makes sure that the repo holds every file that its index names.
-func (s *resolver) index(ctx context.Context, repo hub.Repo, sha string, f hub.File, files []hub.File) error {
-	b, err := asked(ctx, s, func() ([]byte, error) { return s.env.Hub.Read(ctx, repo, sha, f.Path) })
+func (s *resolver) index(ctx context.Context, from source, f hub.File, files []hub.File) error {
+	b, err := asked(ctx, s, func() ([]byte, error) { return from.read(ctx, f.Path) })
 	if err != nil {
 		return err
 	}
-	place, err := checkpoint.ParseIndex(b, ".safetensors")
+	place, err := checkpoint.ParseIndex(b, path.Ext(strings.TrimSuffix(f.Path, ".index.json")))
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Path, err)
 	}
@@ -167,7 +181,7 @@ func (s *resolver) index(ctx context.Context, repo hub.Repo, sha string, f hub.F
 }
 
 // lockLocal reads a checkpoint's folder; its content hash stands for the commit.
-func lockLocal(ctx context.Context, ref configs.ModelRef) (LockedModel, []checkpoint.Tensor, error) {
+func (h Hashes) lockLocal(ctx context.Context, ref configs.ModelRef) (LockedModel, []checkpoint.Tensor, error) {
 	c, err := checkpoint.Open(ref.Local)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -201,7 +215,7 @@ func lockLocal(ctx context.Context, ref configs.ModelRef) (LockedModel, []checkp
 		if err != nil {
 			return LockedModel{}, nil, err
 		}
-		sum, err := hashFile(ctx, file)
+		sum, err := h.of(ctx, file)
 		if err != nil {
 			return LockedModel{}, nil, err
 		}
@@ -232,7 +246,7 @@ func (m *LockedModel) seal() error {
 	for _, f := range m.Files {
 		m.Bytes += f.Size
 		if decides(f.Path) {
-			decide = append(decide, f)
+			decide = append(decide, f.content())
 		}
 	}
 	var err error
@@ -266,9 +280,9 @@ func elements(shape []int64) int64 {
 
 // String names a locked model for people.
 func (m LockedModel) String() string {
-	name := m.Path
-	if name == "" {
-		name = m.Repo + "@" + short(m.SHA)
+	name := m.where()
+	if m.Path == "" {
+		name += "@" + short(m.SHA)
 	}
 	if m.Adapter != nil {
 		name += "+" + m.Adapter.String()

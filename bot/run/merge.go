@@ -25,6 +25,7 @@ type mergeIn struct {
 	Ratios       [][]float64
 	Coefficients []float64
 	ShardSize    int64
+	Vocabulary   int `json:",omitempty"` // see pipeline.vocabularyVersion
 }
 
 // mergeOut is a merged checkpoint.
@@ -68,7 +69,7 @@ func (p *pipeline) mergeAll(ctx context.Context) error {
 }
 
 func (p *pipeline) mergeIn() mergeIn {
-	in := mergeIn{Recipe: mergeHash(p.recipe), Measurements: p.measured, Ratios: p.ratios, Coefficients: p.coefficients, ShardSize: p.x.env.ShardSize}
+	in := mergeIn{Recipe: mergeHash(p.recipe), Measurements: p.measured, Ratios: p.ratios, Coefficients: p.coefficients, ShardSize: p.x.env.ShardSize, Vocabulary: p.vocabularyVersion()}
 	if p.plan.Lock.Base != nil {
 		in.Base = p.plan.Lock.Base.Digest
 	}

@@ -42,8 +42,8 @@ func PinsOf(p *Plan) *Pins {
 	pins := &Pins{commits: map[pin]string{}}
 	for _, m := range append(deref(p.Lock.Base), p.Lock.Models...) {
 		for _, part := range m.parts() {
-			if part.Repo != "" {
-				pins.commits[pin{"model", part.Repo, part.Asked}] = part.SHA
+			if part.Path == "" {
+				pins.commits[pin{"model", part.where(), part.Asked}] = part.SHA
 			}
 		}
 	}

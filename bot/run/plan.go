@@ -11,6 +11,7 @@ import (
 	"mergebot/eval/engine"
 	"mergebot/eval/task"
 	"mergebot/hub"
+	"mergebot/merge/tokenizer"
 )
 
 // ErrRecipe means that the recipe, or what it or the command line names, cannot be used; the text says why.
@@ -61,7 +62,8 @@ type LockedModel struct {
 	Repo       string       `json:"repo,omitempty"`
 	Asked      string       `json:"asked,omitempty"` // the revision as written
 	SHA        string       `json:"sha,omitempty"`
-	Path       string       `json:"path,omitempty"` // of a local checkpoint
+	Path       string       `json:"path,omitempty"`   // of a local checkpoint
+	Bucket     string       `json:"bucket,omitempty"` // s3://bucket/prefix; then SHA is a hash over what the store says of the files' contents
 	License    string       `json:"license,omitempty"`
 	Lineage    []Ancestor   `json:"lineage,omitempty"` // what its card says it was made from, and so on up
 	Digest     string       `json:"digest"`            // of all files that the merge reads, the adapter's too
@@ -76,17 +78,21 @@ type LockedModel struct {
 	parent    hub.ParentLicense
 	tied      bool // the config ties lm_head to the embeddings
 	attention attention
-	config    map[string]any // the decoded config.json
-	found     string         // the revision that the commit was found by: as asked, or the pinned commit
+	config    map[string]any  // the decoded config.json
+	tokenizer tokenizer.Files // where the recipe's merge depends on them
+	found     string          // the revision that the commit was found by: as asked, or the pinned commit
 }
 
 // LockedFile is one file of a checkpoint. SHA256 is that of the content; small files that the Hub
-// keeps in git have their git object id in OID instead.
+// keeps in git have their git object id in OID instead. Of a bucket's, the store tells the MD5 or at least an ETag, and the
+// SHA256 comes with the download.
 type LockedFile struct {
 	Path   string `json:"path"`
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256,omitempty"`
 	OID    string `json:"oid,omitempty"`
+	MD5    string `json:"md5,omitempty"`
+	ETag   string `json:"etag,omitempty"`
 
 	modified time.Time // of a local file, when it was hashed
 }
@@ -109,9 +115,11 @@ func (d LockedDataset) Rows() int { return d.Reported }
 
 // PlannedOutput is what the merge will write.
 type PlannedOutput struct {
-	Parameters int64  `json:"parameters"`
-	Tensors    int    `json:"tensors"`
-	Layers     int    `json:"layers,omitempty"` // of a recipe of slices; else the models'
+	Parameters int64 `json:"parameters"`
+	Tensors    int   `json:"tensors"`
+	Layers     int   `json:"layers,omitempty"` // of a recipe of slices; else the models'
+	// Vocabulary is the number of rows of the embeddings, where the recipe has them put in order; else the models'.
+	Vocabulary int    `json:"vocabulary,omitempty"`
 	DType      string `json:"dtype"`
 	Bytes      int64  `json:"bytes"`
 	Shards     int    `json:"shards"`

@@ -37,10 +37,11 @@ func TestProblemsOnTheirLines(t *testing.T) {
 			"  evaluate:\n    tasks:\n      gsm8k: {revision: v9}\n", []string{"11 task math: ", "14 task gsm8k: "}},
 		"a data set of its own": {head + "  - {model: tiny/math, parameters: {weight: 1}}\nmergebot:\n  domains: {m: {expert: tiny/math, tasks: [gsm8k]}}\n" +
 			"  evaluate:\n    tasks:\n      gsm8k:\n        dataset: nobody/nothing\n", []string{"10 task gsm8k: "}},
-		"what is not built in": {"merge_method: linear\ntokenizer_source: union\nmodels:\n  - {model: tiny/math, parameters: {weight: 1}}\n", []string{"2 tokenizer_source"}},
-		"licence chosen":       {"merge_method: linear\nmodels:\n  - {model: odd/free, parameters: {weight: 1}}\nmergebot:\n  publish:\n    repo: a/b\n    license: mit\n", []string{"7 license: odd/withheld, which odd/free was made from, is under cc-by-nc-4.0"}},
-		"no derivatives":       {"merge_method: linear\nmodels:\n  - {model: odd/small, parameters: {weight: 1}}\n  - {model: odd/fixed, parameters: {weight: 1}}\n", []string{"4 license: odd/fixed is under"}},
-		"an adapter":           {"merge_method: linear\nmodels:\n  - {model: tiny/base+tiny/math, parameters: {weight: 1}}\n", []string{"3 tiny/math is no adapter: it has no adapter_config.json"}},
+		"a token that is not there": {"merge_method: linear\ntokenizer:\n  tokens:\n    <new>:\n      source: tiny/math\nmodels:\n  - {model: tiny/math, parameters: {weight: 1}}\n", []string{"5 tiny/math has no token"}},
+		"a token's own id":          {"merge_method: linear\ntokenizer:\n  source: tiny/math\n  tokens:\n    <new>:\n      source: {kind: model_token, model: tiny/math, token_id: 99999}\nmodels:\n  - {model: tiny/math, parameters: {weight: 1}}\n", []string{"6 token_id 99999 is not one of"}},
+		"licence chosen":            {"merge_method: linear\nmodels:\n  - {model: odd/free, parameters: {weight: 1}}\nmergebot:\n  publish:\n    repo: a/b\n    license: mit\n", []string{"7 license: odd/withheld, which odd/free was made from, is under cc-by-nc-4.0"}},
+		"no derivatives":            {"merge_method: linear\nmodels:\n  - {model: odd/small, parameters: {weight: 1}}\n  - {model: odd/fixed, parameters: {weight: 1}}\n", []string{"4 license: odd/fixed is under"}},
+		"an adapter":                {"merge_method: linear\nmodels:\n  - {model: tiny/base+tiny/math, parameters: {weight: 1}}\n", []string{"3 tiny/math is no adapter: it has no adapter_config.json"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -84,24 +84,32 @@ func Records(ctx context.Context, s *Storage, before string, limit int) ([]Recor
 		return nil, err
 	}
 	slices.Reverse(names) // ids begin with the time
-	var out []Record
-	for _, name := range names {
+	names = slices.DeleteFunc(names, func(name string) bool {
 		id, ok := strings.CutSuffix(name, "/")
-		if !ok || before != "" && id >= before {
-			continue
-		}
-		r, ok, err := ReadRecord(ctx, s, id)
+		return !ok || before != "" && id >= before
+	})
+	var out []Record
+	for some := range slices.Chunk(names, atOnce) {
+		read, err := readRecords(ctx, s, some)
 		if err != nil {
 			return nil, err
 		}
-		if !ok { // killed before it was written
-			continue
-		}
-		if out = append(out, r); limit > 0 && len(out) == limit {
-			break
+		out = append(out, read...)
+		if limit > 0 && len(out) >= limit {
+			return out[:limit], nil
 		}
 	}
 	return out, nil
+}
+
+// readRecords reads the records in folders, without those that were killed before they had one.
+func readRecords(ctx context.Context, s *Storage, folders []string) ([]Record, error) {
+	found := make([]Record, len(folders))
+	err := each(ctx, len(folders), func(ctx context.Context, i int) (err error) {
+		found[i], _, err = ReadRecord(ctx, s, strings.TrimSuffix(folders[i], "/"))
+		return err
+	})
+	return slices.DeleteFunc(found, func(r Record) bool { return r.ID == "" }), err
 }
 
 // ReadRecord reads the record of one run; false when there is none.
@@ -117,14 +125,11 @@ func Events(ctx context.Context, s *Storage, id string, after int) ([]Event, err
 	if err != nil {
 		return nil, err
 	}
-	var out []Event
-	for _, name := range names[min(after, len(names)):] {
-		var e Event
-		if ok, err := s.Get(ctx, name, &e); err != nil {
-			return nil, err
-		} else if ok {
-			out = append(out, e)
-		}
-	}
-	return out, nil
+	names = names[min(after, len(names)):]
+	found := make([]Event, len(names))
+	err = each(ctx, len(names), func(ctx context.Context, i int) error {
+		_, err := s.Get(ctx, names[i], &found[i])
+		return err
+	})
+	return slices.DeleteFunc(found, func(e Event) bool { return e.Step == "" }), err // gone since
 }

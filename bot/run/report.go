@@ -65,9 +65,9 @@ func (p *pipeline) taskWarnings() []string {
 func (p *pipeline) locked() []report.Locked {
 	var out []report.Locked
 	add := func(role string, m *LockedModel) {
-		l := report.Locked{Kind: "model", Role: role, Repo: m.Repo, Revision: m.Asked, SHA: m.SHA, License: m.License, Bytes: m.Bytes}
+		l := report.Locked{Kind: "model", Role: role, Repo: m.where(), Revision: m.Asked, SHA: m.SHA, License: m.License, Bytes: m.Bytes}
 		if m.Path != "" {
-			l.Repo, l.SHA = m.Path, m.Digest
+			l.SHA = m.Digest
 		}
 		for _, f := range m.Files {
 			l.Files = append(l.Files, report.File{Path: f.Path, Size: f.Size, SHA256: f.SHA256})

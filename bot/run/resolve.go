@@ -13,6 +13,7 @@ import (
 	"mergebot/merge"
 	"mergebot/merge/checkpoint"
 	"mergebot/merge/method"
+	"mergebot/merge/tokenizer"
 )
 
 // Resolve binds a recipe to commits and checks all that can be checked without weights: the commits,
@@ -25,7 +26,7 @@ func Resolve(ctx context.Context, env *Env, r *configs.Recipe, pins *Pins) (*Pla
 	}
 	p := &Plan{recipe: r, Recipe: PlannedRecipe{Name: recipeName(r), File: r.Path, Method: r.MergeMethod, Hash: r.Hash(), Text: string(r.Source)}}
 	s := newResolver(env, r, pins)
-	s.descent = true
+	s.descent, s.tokenizers = true, merge.ReadsTokenizers(r)
 	refs := r.References()
 	found := make([]*resolved, len(refs))
 	var jobs []func(context.Context) error
@@ -55,6 +56,7 @@ func Resolve(ctx context.Context, env *Env, r *configs.Recipe, pins *Pins) (*Pla
 	}
 	models := modelsOf(r, refs, found)
 	wrong = append(wrong, p.checkTensors(models)...)
+	p.Lock.forgetTokenizers()
 	wrong = append(wrong, p.license(models)...)
 	if err := wrong.err(); err != nil {
 		return nil, err
@@ -140,6 +142,12 @@ func (p *Plan) checkTensors(f family) findings {
 	if len(tensors) == 0 || slices.ContainsFunc(tensors, func(ts []checkpoint.Tensor) bool { return len(ts) == 0 }) || p.Lock.Base != nil && len(base) == 0 {
 		return nil // nothing to compare yet
 	}
+	if merge.ReadsTokenizers(p.recipe) {
+		if err := f.openTokenizers(); err != nil {
+			return findings{err}
+		}
+		f.tokenizers(&options)
+	}
 	result, err := merge.Check(p.recipe, base, tensors, options)
 	if err != nil {
 		if wrong := p.blame(f); len(wrong) > 0 {
@@ -194,13 +202,19 @@ func (p *Plan) blame(f family) findings {
 	compare := func(ref configs.ModelRef, m *resolved) {
 		only := *r
 		only.Models = append(slices.Clone(first), configs.Model{Model: ref})
+		only.ChatTemplate = ""
+		if len(like.tokenizer) > 0 && r.VocabularySource() != "" { // of two at a time, whose rows need not be the same
+			only.TokenizerSource, only.Tokenizer = "union", nil
+		}
 		var base []checkpoint.Tensor
 		tensors := [][]checkpoint.Tensor{m.tensors}
 		o := merge.CheckOptions{Tied: []bool{m.tied}}
 		if len(first) > 0 {
 			tensors, o.Tied = [][]checkpoint.Tensor{like.tensors, m.tensors}, []bool{like.tied, m.tied}
+			o.Tokenizers = []tokenizer.Files{like.tokenizer, m.tokenizer}
 		} else {
 			base, o.BaseTied = like.tensors, like.tied
+			o.BaseTokenizer, o.Tokenizers = like.tokenizer, []tokenizer.Files{m.tokenizer}
 		}
 		_, err := merge.Check(&only, base, tensors, o)
 		for _, err := range several(err) {
@@ -241,6 +255,7 @@ func (p *Plan) size(result *merge.Result) error {
 	if p.Output.Tensors = len(outputs); len(p.recipe.Slices) > 0 {
 		p.Output.Layers = result.Layers
 	}
+	p.Output.Vocabulary = result.Vocabulary
 	for _, o := range outputs {
 		p.Output.Parameters += elements(o.Shape)
 		p.Output.Bytes += o.Size()
@@ -250,19 +265,8 @@ func (p *Plan) size(result *merge.Result) error {
 
 // supported refuses what recipes may say but this program does not do yet.
 func supported(r *configs.Recipe) error {
-	no := func(key, format string, args ...any) error {
-		return at(r.Locate(key), refuse("%s: "+format, append([]any{r.Path}, args...)...))
-	}
-	switch {
-	case r.TokenizerSource != "" && r.TokenizerSource != "base":
-		return no("tokenizer_source", "tokenizer_source %q is not built in; leave it out or say base", r.TokenizerSource)
-	case r.Tokenizer != nil:
-		return no("tokenizer", "the tokenizer section is not built in; the base's tokenizer is used")
-	case r.ChatTemplate != "":
-		return no("chat_template", "chat_template is not built in; the base's template is used")
-	}
 	if _, err := method.Get(r.MergeMethod); err != nil {
-		return no("merge_method", "%w", err)
+		return at(r.Locate("merge_method"), refuse("%s: %w", r.Path, err))
 	}
 	return nil
 }

@@ -20,6 +20,8 @@ type resolver struct {
 	turns chan struct{}
 	// descent has the lineage of models followed.
 	descent bool
+	// tokenizers has the models' tokenizer files read.
+	tokenizers bool
 	// named are the revisions at which the recipe itself names repositories.
 	named map[string]string
 

@@ -15,6 +15,7 @@ import (
 	"mergebot/configs"
 	"mergebot/eval/engine"
 	"mergebot/hub"
+	"mergebot/merge/kernel"
 )
 
 // finding is one line of the doctor's.
@@ -36,7 +37,7 @@ func (a *app) doctorCommand() *cobra.Command {
 				return usageError{err}
 			}
 			w := newWatcher(a.err, true)
-			env, done, err := a.environment(cmd, w)
+			env, done, err := openEnvironment(s, kernel.CPU(), w) // whatever the GPU is like
 			if err != nil {
 				return err
 			}
@@ -109,7 +110,7 @@ func (a *app) examine(ctx context.Context, env *run.Env, s *configs.Settings) []
 		out = append(out, finding{What: "engine", OK: true, Detail: "llama.cpp " + lib.Llama + " in " + lib.Dir})
 	}
 	out = append(out, examineVLLM(s.Engine))
-	out = append(out, finding{What: "gpu", Detail: "not used: this build merges on the CPU (" + env.Device.Name() + ")"})
+	out = append(out, examineGPU(s, func(string) {}))
 	who, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	out = append(out, examineHub(who, env.Hub))

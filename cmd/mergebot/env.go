@@ -1,8 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +13,7 @@ import (
 	"mergebot/eval/engine/server"
 	"mergebot/eval/engine/vllm"
 	"mergebot/hub"
+	"mergebot/hub/bucket"
 	"mergebot/merge/kernel"
 )
 
@@ -21,11 +23,34 @@ func (a *app) environment(cmd *cobra.Command, w *watcher) (*run.Env, func() erro
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
+	dev, release, err := openDevice(s, w.note)
+	if err != nil {
+		return nil, nil, err
+	}
+	if text := autoNote(s); text != "" && slices.Contains(mergingVerbs, cmd.Name()) {
+		w.note(text)
+	}
+	env, done, err := openEnvironment(s, dev, w)
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return env, func() error {
+		release()
+		return done()
+	}, nil
+}
+
+// mergingVerbs say what merges.
+var mergingVerbs = []string{"run", "merge"}
+
+// openEnvironment is environment with a device.
+func openEnvironment(s *configs.Settings, dev kernel.Device, w *watcher) (*run.Env, func() error, error) {
 	storage, err := run.OpenStorage(s.Storage)
 	if err != nil {
 		return nil, nil, err
 	}
-	env, err := environmentOf(s, storage, false, w.observe, w.note)
+	env, err := environmentOf(s, storage, dev, false, w.observe, w.note)
 	if err != nil {
 		storage.Close()
 		return nil, nil, err
@@ -33,19 +58,33 @@ func (a *app) environment(cmd *cobra.Command, w *watcher) (*run.Env, func() erro
 	return env, storage.Close, nil
 }
 
-// environmentOf is what runs stand on by these settings, over a storage; anonymous: without a token of the Hub.
-func environmentOf(s *configs.Settings, storage *run.Storage, anonymous bool, observe func(run.Event), note func(string)) (*run.Env, error) {
-	dev, err := device(s.Device)
-	if err != nil {
-		return nil, err
-	}
+// environmentOf is what runs stand on by these settings, over a storage and a device; anonymous: without a token of the Hub.
+func environmentOf(s *configs.Settings, storage *run.Storage, dev kernel.Device, anonymous bool, observe func(run.Event), note func(string)) (*run.Env, error) {
 	env := &run.Env{Storage: storage, Device: dev, ShardSize: s.ShardSize, Observe: observe, Engines: engines(s, note)}
-	env.Hub, err = hub.New(hub.Options{Endpoint: s.Hub.Endpoint, Cache: s.Hub.Cache, Workers: s.Hub.Workers, Anonymous: anonymous,
+	if cache, err := os.UserCacheDir(); err == nil { // else nothing is remembered
+		env.Hashes = run.Hashes(filepath.Join(cache, "mergebot", "hashes"))
+	}
+	var err error
+	env.Hub, err = hub.New(hub.Options{Endpoint: s.Hub.Endpoint, Cache: s.Hub.Cache, Workers: s.Hub.Workers, Bandwidth: s.Hub.Bandwidth, Anonymous: anonymous,
 		UserAgent: "mergebot/" + run.Version(), Progress: env.HubProgress, Warn: func(m string) { note(m) }})
 	if err != nil {
 		return nil, usageError{err}
 	}
+	env.Buckets = bucket.New(bucketCache())
 	return env, nil
+}
+
+// bucketCache is where checkpoints from buckets are kept. The Hub's cache is shared with Python's client, which knows
+// nothing of them.
+func bucketCache() string {
+	if dir := os.Getenv("MERGEBOT_BUCKET_CACHE"); dir != "" {
+		return dir
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "mergebot", "buckets")
 }
 
 // engines is what may generate text here.
@@ -57,15 +96,4 @@ func engines(s *configs.Settings, note func(string)) run.Engines {
 	remote.Key = os.Getenv("MERGEBOT_ENGINE_KEY") // not vLLM's: it is given a key of its own
 	return run.Engines{Use: e.Use, VLLM: own, Server: remote,
 		Llama: engine.Options{Lanes: e.Lanes, Slots: e.Slots, Threads: e.Threads, LibDir: s.EngineDir}}
-}
-
-// device picks what does the arithmetic.
-func device(name string) (kernel.Device, error) {
-	switch name {
-	case "", "auto", "cpu":
-		return kernel.CPU(), nil
-	case "cuda":
-		return nil, usageError{fmt.Errorf("--device cuda: this build has no CUDA kernels; use --device cpu")}
-	}
-	return nil, usageError{fmt.Errorf("--device %s: use auto or cpu", name)}
 }

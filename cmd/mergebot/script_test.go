@@ -40,6 +40,10 @@ func TestScript(t *testing.T) {
 		t.Skip("the scripts need sh")
 	}
 	lib := engineDir(t)
+	driver, err := filepath.Abs("../../merge/kernel/cuda/testdata/fakecuda.c")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -48,6 +52,7 @@ func TestScript(t *testing.T) {
 				e.Setenv(name, filepath.Join(e.WorkDir, ".user", dir))
 			}
 			e.Setenv("MERGEBOT_ENGINE_DIR", lib)
+			e.Setenv("FAKECUDA", driver)
 			e.Setenv("HF_ENDPOINT", "http://127.0.0.1:1") // nobody: a script names its hub
 			return nil
 		},

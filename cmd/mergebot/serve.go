@@ -22,6 +22,7 @@ import (
 	"mergebot/bot/secret"
 	"mergebot/configs"
 	"mergebot/eval/engine"
+	"mergebot/merge/kernel"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -59,6 +60,9 @@ func (a *app) serve(ctx context.Context, s *configs.Settings) error {
 		return err
 	}
 	defer storage.Close()
+	if err := storage.Exclusive(ctx); err != nil {
+		return err
+	}
 	keys := serveKeys{github: fromEnviron("MERGEBOT_GITHUB_TOKEN"), webhook: fromEnviron("MERGEBOT_WEBHOOK_SECRET"), git: fromEnviron("MERGEBOT_GIT_PASSWORD")}
 	if n := len(keys.webhook); n > 0 && n < leastSecret {
 		return usageError{fmt.Errorf("MERGEBOT_WEBHOOK_SECRET has %d characters, and %d are the least: whoever guesses it speaks for GitHub; take what openssl rand -hex 32 prints", n, leastSecret)}
@@ -69,12 +73,17 @@ func (a *app) serve(ctx context.Context, s *configs.Settings) error {
 		}
 	}
 	hidden := append(secret.FromEnviron(os.Environ()), keys.github, keys.webhook, keys.git, string(keys.app))
-	probe, err := environmentOf(s, storage, false, nil, func(string) {})
+	probe, err := environmentOf(s, storage, kernel.CPU(), false, nil, func(string) {})
 	if err != nil {
 		return err
 	}
 	redact := secret.New(append(hidden, probe.Hub.Secret())...)
 	log := slog.New(redact.Handler(a.logHandler(a.err)))
+	dev, release, err := openDevice(s, func(text string) { log.Warn(text) }) // once, for all runs
+	if err != nil {
+		return err
+	}
+	defer release()
 	if path, ok := strings.CutPrefix(s.Serve.Repo, "https://github.com/"); ok {
 		log.Warn("serve.repo is a URL: it is watched as a plain git remote, without pull requests, comments and checks", "for those write", strings.TrimSuffix(path, ".git"))
 	}
@@ -97,7 +106,7 @@ func (a *app) serve(ctx context.Context, s *configs.Settings) error {
 			os.Exit(exitFailure)
 		},
 		NewEnv: func(anonymous bool, observe func(run.Event)) (*run.Env, error) {
-			env, err := environmentOf(s, storage, anonymous, observe, func(text string) { log.Info(text) })
+			env, err := environmentOf(s, storage, dev, anonymous, observe, func(text string) { log.Info(text) })
 			if err == nil {
 				env.Redact, env.Work = redact.String, s.Serve.Work
 			}

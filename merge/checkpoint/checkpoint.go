@@ -86,8 +86,7 @@ func (c *Checkpoint) ReadAt(name string, dst []byte, off int64) error {
 	if e.strides != nil {
 		return e.gatherBytes(dst, off)
 	}
-	n := 0
-	return e.in.view(e.Offset+off, int64(len(dst)), func(b []byte) { n += copy(dst[n:], b) })
+	return e.in.read(dst, e.Offset+off)
 }
 
 // Floats widens the elements [from, from+len(dst)) of a tensor, in row-major
@@ -122,16 +121,20 @@ func (e entry) floats(dst []float32, from int64) error {
 			if err := e.gatherBytes(buf[:n*size], from*size); err != nil {
 				return err
 			}
-			widen(e.DType, dst[:n], buf)
+			if err := widen(e.DType, dst[:n], buf); err != nil {
+				return err
+			}
 			dst, from = dst[n:], from+n
 		}
 		return nil
 	}
-	return e.in.view(e.Offset+from*size, int64(len(dst))*size, func(b []byte) {
+	var failed error
+	err := e.in.view(e.Offset+from*size, int64(len(dst))*size, func(b []byte) {
 		n := int64(len(b)) / size
-		widen(e.DType, dst[:n], b)
+		failed = errors.Join(failed, widen(e.DType, dst[:n], b))
 		dst = dst[n:]
 	})
+	return errors.Join(err, failed)
 }
 
 // Read widens a whole tensor; dst must have exactly its length.
@@ -142,9 +145,22 @@ func (c *Checkpoint) Read(name string, dst []float32) error {
 	return c.Floats(name, dst, 0)
 }
 
-// Release drops the pages of a tensor from this process's resident memory.
-// They stay in the system's cache and come back when they are read again, also
-// by a reader that is at it now.
+// Prefetch lets the system read a tensor from the disk into its cache, and does
+// not wait for it. Where it cannot, nothing happens.
+func (c *Checkpoint) Prefetch(name string) {
+	e, done, err := c.use(name)
+	if err != nil {
+		return
+	}
+	defer done()
+	if e.patch == nil {
+		e.in.prefetch(e.Offset, e.span())
+	}
+}
+
+// Release drops what this process holds of a tensor in memory: a copy that an
+// adapter needs, or the pages of a mapping. They stay in the system's cache and
+// come back when they are read again, also by a reader that is at it now.
 func (c *Checkpoint) Release(name string) {
 	e, done, err := c.use(name)
 	if err != nil {
@@ -155,7 +171,9 @@ func (c *Checkpoint) Release(name string) {
 		e.patch.release()
 		return
 	}
-	e.in.release(e.Offset, e.span())
+	if e.strides != nil { // nothing else is mapped
+		e.in.release(e.Offset, e.span())
+	}
 }
 
 // Close unmaps and closes the files, after waiting for readers. It may be

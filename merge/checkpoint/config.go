@@ -61,10 +61,31 @@ func (c *Checkpoint) refuseQuantised() error {
 	return nil
 }
 
-// RefuseQuantised returns ErrUnsupported for the config.json of a quantised model.
+// RefuseQuantised returns ErrUnsupported for the config.json of a quantised model:
+// quantization_config of transformers, compression_config of early
+// compressed-tensors, quantization of MLX.
 func RefuseQuantised(config map[string]any) error {
-	if q, ok := config["quantization_config"].(map[string]any); ok {
-		return unsupported("config.json says that it is quantised (%v); use the float16 or bfloat16 version of the model", q["quant_method"])
+	for _, m := range []any{config, config["text_config"]} {
+		m, _ := m.(map[string]any)
+		for _, key := range []string{"quantization_config", "compression_config", "quantization"} {
+			if q, ok := m[key].(map[string]any); ok {
+				return unsupported("config.json says that it is quantised (%s); use the float16 or bfloat16 version of the model", quantisedBy(key, q))
+			}
+		}
 	}
 	return nil
+}
+
+// quantisedBy names the way in which a model is quantised.
+func quantisedBy(key string, q map[string]any) string {
+	method, named := q["quant_method"].(string)
+	switch {
+	case named:
+		return method
+	case q["load_in_8bit"] == true || q["load_in_4bit"] == true: // before it had a name
+		return "bitsandbytes"
+	case key == "quantization":
+		return fmt.Sprintf("MLX, %v bits", q["bits"])
+	}
+	return key
 }

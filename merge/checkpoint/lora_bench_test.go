@@ -7,14 +7,15 @@ import (
 	"testing"
 )
 
-// BenchmarkAdapted reads a 4096 × 4096 tensor by blocks as a merge does; bytes are those of the result in fp32.
-func BenchmarkAdapted(b *testing.B) {
+// BenchmarkAdapter reads a 4096 × 4096 tensor in bfloat16 by blocks as a merge does, without an adapter (rank 0) and with
+// one; bytes are those of the result in fp32.
+func BenchmarkAdapter(b *testing.B) {
 	const n, block = 4096, 1 << 18
-	for _, rank := range []int64{8, 16, 64} {
+	for _, rank := range []int64{0, 8, 16, 64} {
 		b.Run(fmt.Sprintf("rank %d", rank), func(b *testing.B) {
 			dir := b.TempDir()
 			for name, data := range map[string][]byte{
-				singleSafetensors: safetensorsOf(map[string]matrix{"q.weight": {[]int64{n, n}, make([]float32, n*n)}}),
+				singleSafetensors: file(fmt.Sprintf(`{"q.weight":{"dtype":"BF16","shape":[%d,%d],"data_offsets":[0,%d]}}`, n, n, 2*n*n), make([]byte, 2*n*n)),
 				AdapterWeights: safetensorsOf(map[string]matrix{adapterPrefix + "q.lora_A.weight": {[]int64{rank, n}, make([]float32, rank*n)},
 					adapterPrefix + "q.lora_B.weight": {[]int64{n, rank}, make([]float32, rank*n)}}),
 				AdapterConfigName: fmt.Appendf(nil, `{"peft_type": "LORA", "r": %d}`, rank),
@@ -23,7 +24,11 @@ func BenchmarkAdapted(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			c, err := OpenAdapted(dir, dir)
+			open := func() (*Checkpoint, error) { return OpenAdapted(dir, dir) }
+			if rank == 0 {
+				open = func() (*Checkpoint, error) { return Open(dir) }
+			}
+			c, err := open()
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -3,6 +3,8 @@ package checkpoint
 import (
 	"math"
 	"sync"
+
+	"mergebot/merge/checkpoint/lowrank"
 )
 
 // patch computes an adapted tensor: see [change].
@@ -73,9 +75,8 @@ func (p *patch) release() {
 // lowRank is g·(W + s·L·R) where L (rows × rank) and R (rank × columns) are B and A, or, where W is stored as
 // in × out, their transposes in turn.
 //
-// Every element is the sum over the rank in order, in fp64, whatever the block it is asked for in. Products of fp32
-// are exact there, so that machines that fuse multiply and add give the same bits; where that would matter the
-// product is converted, which keeps them from doing so.
+// Every element is the sum over the rank in order, in fp64, whatever the block it is asked for in: see package lowrank.
+// Where a product is not exact it is converted, which keeps machines that can from fusing it with a sum.
 type lowRank struct {
 	from          entry
 	a, b          entry
@@ -86,45 +87,46 @@ type lowRank struct {
 	rows, columns int64
 
 	mu    sync.Mutex
-	right []float64 // R; nil until it is needed
-	gain  []float64 // g of every output, for DoRA
+	right *lowrank.Right // nil until it is needed
+	gain  []float64      // g of every output, for DoRA
 }
 
-const (
-	// tileColumns of R stay in a core's cache while several rows pass.
-	tileColumns = 256
-	// leftElements bounds how much of L is held at a time.
-	leftElements = 1 << 16
-)
+// leftElements bounds how much of L, and of W for DoRA's gains, is held at a time.
+const leftElements = 1 << 16
 
 func (d *lowRank) floats(dst []float32, first int64) error {
 	right, gain, err := d.prepare()
 	if err != nil {
 		return err
 	}
-	return d.blocks(right, first, int64(len(dst)), func(at int64, x []float64) {
-		out := dst[at-first:][:len(x)]
-		switch {
-		case gain == nil:
-			for i, v := range x {
-				out[i] = float32(v)
-			}
-		case d.transposed: // an output is a column
-			g := gain[at%d.columns:][:len(x)]
-			for i, v := range x {
-				out[i] = float32(v * g[i])
-			}
-		default:
-			g := gain[at/d.columns]
-			for i, v := range x {
-				out[i] = float32(v * g)
-			}
+	if err := d.from.floats(dst, first); err != nil {
+		return err
+	}
+	return d.products(right, first, int64(len(dst)), func(t *product) {
+		gains := [lowrank.Rows]float64{1, 1, 1, 1}
+		if gain != nil && !d.transposed {
+			copy(gains[:], gain[t.row:])
 		}
+		if t.whole && (gain == nil || !d.transposed) {
+			t.AddTo(dst[t.at(0)-first:], d.columns, d.scale, &gains)
+			return
+		}
+		t.pieces(func(k int, at int64, x []float64) {
+			out := dst[at-first:][:len(x)]
+			if gain == nil || !d.transposed {
+				lowrank.Add(out, x, d.scale, gains[k])
+				return
+			}
+			g := gain[at%d.columns:][:len(x)] // an output is a column
+			for i, v := range out {
+				out[i] = float32((float64(v) + float64(d.scale*x[i])) * g[i])
+			}
+		})
 	})
 }
 
 // prepare makes R, and for DoRA the gains, when they are first needed.
-func (d *lowRank) prepare() (right, gain []float64, err error) {
+func (d *lowRank) prepare() (right *lowrank.Right, gain []float64, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.right == nil {
@@ -140,31 +142,32 @@ func (d *lowRank) prepare() (right, gain []float64, err error) {
 	return d.right, d.gain, nil
 }
 
-func (d *lowRank) readRight() ([]float64, error) {
-	right := make([]float64, d.rank*d.columns)
-	buf := make([]float32, min(int64(len(right)), leftElements))
+func (d *lowRank) readRight() (*lowrank.Right, error) {
+	right, n := lowrank.NewRight(d.rank, d.columns), d.rank*d.columns
+	buf := make([]float32, min(n, leftElements))
 	source := d.a
 	if d.transposed {
 		source = d.b
 	}
-	for first := int64(0); first < int64(len(right)); first += int64(len(buf)) {
-		part := buf[:min(int64(len(buf)), int64(len(right))-first)]
+	for first := int64(0); first < n; first += int64(len(buf)) {
+		part := buf[:min(int64(len(buf)), n-first)]
 		if err := source.floats(part, first); err != nil {
 			return nil, err
 		}
 		for i, v := range part {
 			at := first + int64(i)
 			if d.transposed { // B is columns × rank
-				at = at%d.rank*d.columns + at/d.rank
+				right.Set(at%d.rank, at/d.rank, v)
+			} else {
+				right.Set(at/d.columns, at%d.columns, v)
 			}
-			right[at] = float64(v)
 		}
 	}
 	return right, nil
 }
 
 // readGain computes m/‖W + s·B·A‖ of every output: a row, or a column where W is stored as in × out.
-func (d *lowRank) readGain(right []float64) ([]float64, error) {
+func (d *lowRank) readGain(right *lowrank.Right) ([]float64, error) {
 	outputs := d.rows
 	if d.transposed {
 		outputs = d.columns
@@ -173,22 +176,35 @@ func (d *lowRank) readGain(right []float64) ([]float64, error) {
 	if err := d.magnitude.floats(m, 0); err != nil {
 		return nil, err
 	}
-	err := d.blocks(right, 0, d.rows*d.columns, func(at int64, x []float64) {
-		if d.transposed {
-			s := squares[at%d.columns:][:len(x)]
-			for i, v := range x {
-				s[i] += float64(v * v)
-			}
-			return
+	step := max(1, leftElements/d.columns) * d.columns
+	w := make([]float32, min(step, d.rows*d.columns))
+	for first := int64(0); first < d.rows*d.columns; first += step {
+		w := w[:min(step, d.rows*d.columns-first)]
+		if err := d.from.floats(w, first); err != nil {
+			return nil, err
 		}
-		s := squares[at/d.columns]
-		for _, v := range x {
-			s += float64(v * v)
+		err := d.products(right, first, int64(len(w)), func(t *product) {
+			t.pieces(func(_ int, at int64, x []float64) {
+				w := w[at-first:][:len(x)]
+				if d.transposed {
+					s := squares[at%d.columns:][:len(x)]
+					for i, v := range w {
+						y := float64(v) + float64(d.scale*x[i])
+						s[i] += float64(y * y)
+					}
+					return
+				}
+				s := squares[at/d.columns]
+				for i, v := range w {
+					y := float64(v) + float64(d.scale*x[i])
+					s += float64(y * y)
+				}
+				squares[at/d.columns] = s
+			})
+		})
+		if err != nil {
+			return nil, err
 		}
-		squares[at/d.columns] = s
-	})
-	if err != nil {
-		return nil, err
 	}
 	for i, s := range squares {
 		squares[i] = float64(m[i]) / math.Sqrt(s)
@@ -196,54 +212,66 @@ func (d *lowRank) readGain(right []float64) ([]float64, error) {
 	return squares, nil
 }
 
-// blocks computes W + s·L·R for elements [first, first+n) and hands it to emit in pieces that lie within a row, and
-// each row's in order.
-func (d *lowRank) blocks(right []float64, first, n int64, emit func(at int64, x []float64)) error {
+// product is a tile of L·R, of which elements [first, end) of the tensor are wanted.
+type product struct {
+	lowrank.Tile
+	row, column   int64 // of its first element
+	rows, columns int64 // of the tensor
+	first, end    int64
+	whole         bool // all of it is wanted
+}
+
+// at is the tensor's index of the first element of the tile's row k.
+func (t *product) at(k int64) int64 { return (t.row+k)*t.columns + t.column }
+
+// pieces calls f with what is wanted of each row.
+func (t *product) pieces(f func(k int, at int64, x []float64)) {
+	for k := range min(lowrank.Rows, t.rows-t.row) {
+		start := t.at(k)
+		from, to := max(t.first, start), min(t.end, start+min(lowrank.Columns, t.columns-t.column))
+		if from < to {
+			f(int(k), from, t.Tile[k*lowrank.Columns+from-start:][:to-from])
+		}
+	}
+}
+
+// products computes L·R for elements [first, first+n) and hands it to emit tile by tile, those of each row and those of
+// each column in order.
+func (d *lowRank) products(right *lowrank.Right, first, n int64, emit func(t *product)) error {
 	if n == 0 {
 		return nil
 	}
-	var acc [tileColumns]float64
-	step := max(1, leftElements/max(d.rank, d.columns)) // rows at a time
-	last := (first + n - 1) / d.columns
-	w := make([]float32, min(step*d.columns, n))
-	left := make([]float64, min(step, last+1-first/d.columns)*d.rank)
-	for row := first / d.columns; row <= last; row += step {
-		rows := min(step, last+1-row)
-		from, to := max(first, row*d.columns), min(first+n, (row+rows)*d.columns)
-		if err := d.from.floats(w[:to-from], from); err != nil {
+	var left lowrank.Left
+	t := product{rows: d.rows, columns: d.columns, first: first, end: first + n}
+	end := (first+n-1)/d.columns + 1
+	step := max(1, leftElements/d.rank/lowrank.Rows) * lowrank.Rows // rows at a time
+	for row := first / d.columns; row < end; row += step {
+		rows := min(step, end-row)
+		if err := d.readLeft(&left, row, rows); err != nil {
 			return err
 		}
-		if err := d.readLeft(left[:rows*d.rank], row, rows); err != nil {
-			return err
-		}
-		for tile := int64(0); tile < d.columns; tile += tileColumns {
-			for i := range rows {
-				start := (row + i) * d.columns
-				a, b := max(from, start+tile), min(to, start+min(tile+tileColumns, d.columns))
-				if a >= b {
-					continue
-				}
-				x := acc[:b-a]
-				multiply(x, left[i*d.rank:][:d.rank], right[a-start:], d.columns)
-				for k, v := range w[a-from : b-from] {
-					x[k] = float64(v) + float64(d.scale*x[k])
-				}
-				emit(a, x)
+		for t.column = 0; t.column < d.columns; t.column += lowrank.Columns {
+			for i := int64(0); i < rows; i += lowrank.Rows {
+				t.row = row + i
+				t.whole = i+lowrank.Rows <= rows && t.column+lowrank.Columns <= d.columns && t.at(0) >= first && t.at(lowrank.Rows-1)+lowrank.Columns <= t.end
+				t.Multiply(&left, right, i/lowrank.Rows, t.column/lowrank.Columns)
+				emit(&t)
 			}
 		}
 	}
 	return nil
 }
 
-// readLeft reads rows of L into dst, rows × rank.
-func (d *lowRank) readLeft(dst []float64, row, rows int64) error {
-	buf := make([]float32, len(dst))
+// readLeft reads rows of L.
+func (d *lowRank) readLeft(left *lowrank.Left, row, rows int64) error {
+	left.Resize(d.rank, rows)
+	buf := make([]float32, d.rank*rows)
 	if !d.transposed {
 		if err := d.b.floats(buf, row*d.rank); err != nil {
 			return err
 		}
 		for i, v := range buf {
-			dst[i] = float64(v)
+			left.Set(int64(i)/d.rank, int64(i)%d.rank, v)
 		}
 		return nil
 	}
@@ -253,30 +281,8 @@ func (d *lowRank) readLeft(dst []float64, row, rows int64) error {
 			return err
 		}
 		for i, v := range part {
-			dst[int64(i)*d.rank+k] = float64(v)
+			left.Set(int64(i), k, v)
 		}
 	}
 	return nil
-}
-
-// multiply sets x to the row l times a matrix whose rows are stride apart and
-// begin with right: Σ_k l[k]·right[k·stride+j], k in order.
-func multiply(x, l, right []float64, stride int64) {
-	clear(x)
-	k := 0
-	for ; k+4 <= len(l); k += 4 {
-		at := int64(k) * stride
-		r0, r1 := right[at:][:len(x)], right[at+stride:][:len(x)]
-		r2, r3 := right[at+2*stride:][:len(x)], right[at+3*stride:][:len(x)]
-		l0, l1, l2, l3 := l[k], l[k+1], l[k+2], l[k+3]
-		for j := range x {
-			x[j] = x[j] + l0*r0[j] + l1*r1[j] + l2*r2[j] + l3*r3[j]
-		}
-	}
-	for ; k < len(l); k++ {
-		r := right[int64(k)*stride:][:len(x)]
-		for j := range x {
-			x[j] += l[k] * r[j]
-		}
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,6 +115,85 @@ func TestAdaptedByHand(t *testing.T) {
 				t.Errorf("embeddings are adapted: %t", info.Adapted)
 			}
 		})
+	}
+}
+
+// TestAdaptedByDefinition holds matrices that are no multiple of a tile, and blocks that begin and end within rows, to
+// the formulas, bit by bit.
+func TestAdaptedByDefinition(t *testing.T) {
+	t.Parallel()
+	const rows, columns, rank, scale = 37, 71, 3, 4. / 3
+	r := rand.New(rand.NewPCG(5, 6))
+	random := func(shape ...int64) matrix {
+		m := matrix{shape, make([]float32, shape[0]*shape[len(shape)-1])}
+		if len(shape) == 1 {
+			m.values = m.values[:shape[0]]
+		}
+		for i := range m.values {
+			m.values[i] = float32(r.NormFloat64())
+		}
+		return m
+	}
+	for name, c := range map[string]struct{ dora, transposed bool }{"plain": {}, "DoRA": {dora: true}, "transposed": {transposed: true}, "DoRA, transposed": {true, true}} {
+		w, left, right := random(rows, columns), random(rows, rank), random(rank, columns)
+		a, b, outputs := right, left, int64(rows)
+		turn := func(m matrix) matrix {
+			out := matrix{[]int64{m.shape[1], m.shape[0]}, make([]float32, len(m.values))}
+			for i, v := range m.values {
+				out.values[int64(i)%m.shape[1]*m.shape[0]+int64(i)/m.shape[1]] = v
+			}
+			return out
+		}
+		if c.transposed {
+			a, b, outputs = turn(left), turn(right), columns
+		}
+		const module = "model.layers.0.q_proj"
+		adapter := map[string]matrix{adapterPrefix + module + ".lora_A.weight": a, adapterPrefix + module + ".lora_B.weight": b}
+		config := fmt.Sprintf(`{"peft_type": "LORA", "r": %d, "lora_alpha": 4, "use_dora": %t, "fan_in_fan_out": %t}`, rank, c.dora, c.transposed)
+		m := random(outputs)
+		if c.dora {
+			adapter[adapterPrefix+module+".lora_magnitude_vector"] = m
+		}
+		want, squares := make([]float64, rows*columns), make([]float64, outputs)
+		output := func(i int) int {
+			if c.transposed {
+				return i % columns
+			}
+			return i / columns
+		}
+		for i := range want {
+			var sum float64
+			for k := range rank {
+				sum += float64(float64(left.values[i/columns*rank+k]) * float64(right.values[k*columns+i%columns]))
+			}
+			want[i] = float64(w.values[i]) + float64(scale*sum)
+			squares[output(i)] += float64(want[i] * want[i])
+		}
+		opened, err := OpenAdapted(handFolders(t, map[string]matrix{module + ".weight": w}, adapter, config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range []int{1, 50, columns, 5*columns - 1, rows * columns} {
+			got := make([]float32, block)
+			for from := 0; from < len(want); from += block {
+				got := got[:min(block, len(want)-from)]
+				if err := opened.Floats(module+".weight", got, int64(from)); err != nil {
+					t.Fatal(err)
+				}
+				for i, v := range got {
+					x := want[from+i]
+					if c.dora {
+						x = float64(x * (float64(m.values[output(from+i)]) / math.Sqrt(squares[output(from+i)])))
+					}
+					if v != float32(x) {
+						t.Fatalf("%s, by %d: [%d] is %v, want %v", name, block, from+i, v, float32(x))
+					}
+				}
+			}
+		}
+		if err := opened.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -96,20 +96,11 @@ func explainNothing(dir string) error {
 	if err != nil {
 		return fmt.Errorf("open checkpoint: %w", err)
 	}
+	var names []string
 	for _, e := range list {
-		name := e.Name()
-		switch {
-		case strings.HasPrefix(name, "adapter_model."):
-			return fmt.Errorf("%s: %w", dir, unsupported("it holds an adapter (LoRA), not a whole model; name it after its base: BASE+ADAPTER"))
-		case strings.HasSuffix(name, ".gguf"):
-			return fmt.Errorf("%s: %w", dir, unsupported("%s is a GGUF file; use the model's safetensors version", name))
-		case strings.HasPrefix(name, "consolidated.") && strings.HasSuffix(name, ".pth"):
-			return fmt.Errorf("%s: %w", dir, unsupported("%s is in the original LLaMA layout; use the repository whose name ends in -hf", name))
-		case strings.HasPrefix(name, "model-0"), strings.HasPrefix(name, "pytorch_model-0"):
-			return fmt.Errorf("%s: %w: it has shards (%s) but no index; download the .index.json file as well", dir, ErrMissingShard, name)
-		}
+		names = append(names, e.Name())
 	}
-	return fmt.Errorf("%s: %w: it has neither %s nor %s, whole or in shards", dir, ErrMissingShard, singleSafetensors, singleTorch)
+	return fmt.Errorf("%s: %w", dir, noWeights(names))
 }
 
 func readIndex(path, ext string) (map[string]string, error) {

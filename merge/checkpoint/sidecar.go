@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 )
 
@@ -54,6 +55,14 @@ func CopyConfig(from, to string, edit map[string]any) error {
 // CopyTokenizer copies the files of a tokenizer and its chat template.
 func CopyTokenizer(from, to string) error { return copyMatching(from, to, tokenizerFiles...) }
 
+// PutSidecar writes a small file of a model's folder whole or not at all.
+func PutSidecar(dir, name string, data []byte) error {
+	if err := writeFile(filepath.Join(dir, name), data); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
 func copyMatching(from, to string, patterns ...string) error {
 	for _, pattern := range patterns {
 		folder, pattern := filepath.Split(filepath.FromSlash(pattern))
@@ -95,6 +104,32 @@ func copyFile(from, to string) error {
 	})
 }
 
+// editMember gives a member its new value. What an object in it keeps, it keeps byte
+// by byte: transformers refuses a whole number, 30, where it wrote a float, 30.0.
+func editMember(old json.RawMessage, value any) ([]byte, error) {
+	var was any
+	if err := json.Unmarshal(old, &was); err != nil {
+		return nil, err
+	}
+	before, nested := was.(map[string]any)
+	after, object := value.(map[string]any)
+	if !nested || !object {
+		return json.Marshal(value)
+	}
+	edit := map[string]any{}
+	for name := range before {
+		if _, kept := after[name]; !kept {
+			edit[name] = nil
+		}
+	}
+	for name, v := range after {
+		if w, had := before[name]; !had || !reflect.DeepEqual(v, w) {
+			edit[name] = v
+		}
+	}
+	return editObject(old, edit)
+}
+
 // editObject changes members of a JSON object and indents it by two spaces.
 func editObject(object []byte, edit map[string]any) ([]byte, error) {
 	var out bytes.Buffer
@@ -122,7 +157,7 @@ func editObject(object []byte, edit map[string]any) ([]byte, error) {
 				return nil
 			}
 			var err error
-			if raw, err = json.Marshal(value); err != nil {
+			if raw, err = editMember(raw, value); err != nil {
 				return err
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -91,5 +92,34 @@ func TestCopySidecarsFails(t *testing.T) {
 	}
 	if err := CopySidecars(good, t.TempDir(), nil); err == nil {
 		t.Error("a folder was copied as a file")
+	}
+}
+
+// TestEditNested changes a decoder's config within that of a model of several parts.
+func TestEditNested(t *testing.T) {
+	t.Parallel()
+	const config = `{"text_config": {"softcap": 30.0, "layers": 3, "none": null, "gone": 1, "rope": {"theta": 1e6, "kind": "a"}}, "vision_config": {"eps": 1e-06}}`
+	text := map[string]any{"softcap": 30.0, "layers": 2.0, "none": nil, "rope": map[string]any{"theta": 1e6, "kind": "b"}, "new": "x"}
+	got, err := editObject([]byte(config), map[string]any{"text_config": text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{
+  "text_config": {
+    "softcap": 30.0,
+    "layers": 2,
+    "none": null,
+    "rope": {
+      "theta": 1e6,
+      "kind": "b"
+    },
+    "new": "x"
+  },
+  "vision_config": {
+    "eps": 1e-06
+  }
+}`
+	if diff := cmp.Diff(want, strings.TrimSpace(string(got))); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"sync"
 )
 
 // Selection by brackets: a sample says between which two magnitudes the wanted
@@ -11,7 +12,7 @@ import (
 // few candidates between, among which the element is found exactly. If it lies
 // elsewhere after all, the counts say so.
 const (
-	sampleSize  = 4096    // elements of the first run, for the first pass
+	sampleSize  = 1 << 14 // elements of the first run, for the first pass
 	spreadSize  = 1 << 16 // elements of the whole, for the second pass
 	spreadLeast = 32      // but at most one of so many
 	// deviations is how far a bracket reaches, in standard deviations of the
@@ -26,11 +27,33 @@ type bracket struct {
 	wantedRank
 	lo, hi float32 // magnitudes, both inside
 
-	below    int64    // elements under lo
-	found    int64    // elements inside
-	keys, at []uint32 // the candidates in order: bits of |key|, position in its run
-	runs     []run
-	full     bool // candidates were left out
+	below int64 // elements under lo
+	found int64 // elements inside
+	*candidates
+	runs []run
+	full bool // candidates were left out
+}
+
+// candidates are elements in order: the bits of |key|, and the position in its run.
+type candidates struct{ keys, at []uint32 }
+
+// grow makes room at once, since doubling would leave as much again to be collected.
+func (c *candidates) grow(n int) {
+	if cap(c.keys) < n {
+		c.keys, c.at = make([]uint32, 0, n), make([]uint32, 0, n)
+	}
+}
+
+// spare are candidates' memory: a merge selects from every tensor of every model.
+var spare = sync.Pool{New: func() any { return new(candidates) }}
+
+func release(brackets []bracket) {
+	for b := range brackets {
+		c := brackets[b].candidates
+		c.keys, c.at = c.keys[:0], c.at[:0]
+		spare.Put(c)
+		brackets[b].candidates = nil
+	}
 }
 
 // run is a visited slice that candidates came from.
@@ -63,10 +86,12 @@ func (s *selection) bracketed(wanted []wantedRank) (missed []wantedRank, err err
 		return nil, err
 	}
 	missed, err = s.settle(guess)
+	release(guess)
 	if len(missed) == 0 || err != nil {
 		return nil, err
 	}
 	again := spread.brackets(missed, s.total, s.total)
+	defer release(again)
 	err = s.each(func(source int, first int64, key []float32) error {
 		return s.sift(again, source, first, key, keys, at)
 	})
@@ -93,12 +118,14 @@ func (s *selection) sift(brackets []bracket, source int, first int64, key []floa
 			br.below += int64(below)
 			br.found += int64(found)
 			if br.full = br.full || len(br.keys)+found > candidatesMost; br.full {
-				br.keys, br.at = nil, nil
+				br.keys, br.at = br.keys[:0], br.at[:0]
 				continue
 			}
 			br.keys = append(br.keys, keys[:found]...)
-			for _, a := range at[:found] {
-				br.at = append(br.at, a+uint32(from))
+			before := len(br.at)
+			br.at = append(br.at, at[:found]...)
+			for i := range br.at[before:] {
+				br.at[before+i] += uint32(from)
 			}
 		}
 	}
@@ -202,13 +229,15 @@ func (s *sampler) brackets(wanted []wantedRank, total, of int64) []bracket {
 		if s.every == 1 && of == total { // the sample is the whole
 			reach = 1
 		}
-		all[i] = bracket{wantedRank: w, hi: fromMagnitude(math.MaxInt32)}
+		all[i] = bracket{wantedRank: w, hi: fromMagnitude(math.MaxInt32), candidates: spare.Get().(*candidates)}
 		if lo := int(math.Floor(at - reach)); lo >= 0 {
 			all[i].lo = fromMagnitude(s.keys[min(lo, n-1)])
 		}
 		if hi := int(math.Ceil(at + reach)); hi < n {
 			all[i].hi = fromMagnitude(s.keys[hi])
 		}
+		expected := int((2*reach + 2) / float64(n) * float64(total))
+		all[i].grow(min(expected+expected/8, candidatesMost))
 	}
 	return all
 }

@@ -15,6 +15,7 @@ func breadcrumbsTies() Method {
 		Name:       "breadcrumbs_ties",
 		Summary:    "breadcrumbs' thinning, TIES' election of signs",
 		Formula:    "B + λ Σ{sign vᵢ = s} vᵢ, vᵢ = wᵢ mid(δᵢ)",
+		Paper:      "s = sign(Σ mid(δᵢ))",
 		Source:     "Model Breadcrumbs, TIES; mergekit 0.1.5",
 		Base:       true,
 		Parameters: v.parameters(),

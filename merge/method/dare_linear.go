@@ -15,6 +15,7 @@ func dareLinear() Method {
 		Name:       "dare_linear",
 		Summary:    "deltas dropped at random, rescaled, summed",
 		Formula:    "B + λ Σ wᵢrᵢ(mᵢ∘δᵢ)",
+		Paper:      "rᵢ = 1/density",
 		Source:     "DARE (Yu et al. 2023); mergekit 0.1.4",
 		Base:       true,
 		Parameters: v.parameters(),

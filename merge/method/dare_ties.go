@@ -15,6 +15,7 @@ func dareTies() Method {
 		Name:       "dare_ties",
 		Summary:    "DARE's thinning, TIES' election of signs",
 		Formula:    "B + λ Σ{sign vᵢ = s} vᵢ, vᵢ = wᵢrᵢ(mᵢ∘δᵢ)",
+		Paper:      "rᵢ = 1/density, s = sign(Σ rᵢ(mᵢ∘δᵢ))",
 		Source:     "DARE, TIES; mergekit 0.1.4",
 		Base:       true,
 		Parameters: v.parameters(),

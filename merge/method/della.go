@@ -18,6 +18,7 @@ func della() Method {
 		Name:       "della",
 		Summary:    "deltas dropped at random, small ones rather; majority sign, mean of those that agree",
 		Formula:    "B + λ Σ{sign vᵢ = s} vᵢ / Σ{sign vᵢ = s} wᵢ, vᵢ = wᵢrᵢ(mᵢ∘δᵢ)",
+		Paper:      "rᵢ = 1/chance of each element, s = sign(Σ rᵢ(mᵢ∘δᵢ))",
 		Source:     "DELLA (Deep et al. 2024); mergekit 0.1.5",
 		Base:       true,
 		Parameters: v.parameters(),

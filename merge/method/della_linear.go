@@ -14,6 +14,7 @@ func dellaLinear() Method {
 		Name:       "della_linear",
 		Summary:    "deltas dropped at random, small ones rather; rescaled, summed",
 		Formula:    "B + λ Σ wᵢrᵢ(mᵢ∘δᵢ)",
+		Paper:      "rᵢ = 1/chance of each element",
 		Source:     "DELLA (Deep et al. 2024); mergekit 0.1.5",
 		Base:       true,
 		Parameters: v.parameters(),

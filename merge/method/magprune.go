@@ -1,6 +1,8 @@
 package method
 
 import (
+	"math"
+
 	"mergebot/merge/kernel"
 )
 
@@ -56,16 +58,18 @@ func (m *magprune) mask(dst, d []float32, first int64, factor float32) error {
 			least = m.density
 		}
 		skipped := first + at - begin
-		for i := range n {
-			chance := least + float64(step*float64(ranks[skipped+i])) // the conversion forbids fusing
+		out, in := dst[at:at+n], d[at:at+n]
+		for i, rank := range ranks[skipped : skipped+n] {
+			chance := least + float64(step*float64(rank)) // the conversion forbids fusing
 			ratio := factor
-			switch {
-			case kernel.Uniform(m.stream, begin+skipped+i) < 1-chance:
-				ratio = 0
-			case m.unbiased:
+			if m.unbiased {
 				ratio = factor * float32(1/chance)
 			}
-			dst[at+i] = ratio * d[at+i]
+			// Where u < 1−c the difference is negative: its sign makes the mask that leaves 0, without a branch that
+			// no processor could foresee.
+			u := kernel.Uniform(m.stream, begin+skipped+int64(i))
+			drop := int64(math.Float64bits(u-(1-chance))) >> 63
+			out[i] = math.Float32frombits(math.Float32bits(ratio)&^uint32(drop)) * in[i]
 		}
 		at += n
 	}

@@ -31,6 +31,7 @@ type Method struct {
 	Name       string
 	Summary    string // one line
 	Formula    string
+	Paper      string // what differs under `semantics: paper`; "" where nothing does
 	Source     string // paper, peer and version
 	Base       bool   // a base model is required
 	Deltas     bool   // no base model is required, but where one is given deltas are taken from it
@@ -157,9 +158,14 @@ func Get(name string) (Method, error) {
 // asked for, and kept: they are small.
 type Plan struct {
 	measure measure
-	tensors map[string]Tensor
-	mu      sync.Mutex
-	done    map[string]Elementwise
+	tensors map[string]*planned
+}
+
+// planned is a tensor and, once it is measured, its second phase.
+type planned struct {
+	Tensor
+	mu    sync.Mutex // held while it is measured
+	apply Elementwise
 }
 
 // Begin binds the method to a problem. It reads nothing.
@@ -173,31 +179,29 @@ func (m Method) Begin(p *Problem) (*Plan, error) {
 	if m.Takes != 0 && len(p.Models) != m.Takes {
 		return nil, fmt.Errorf("%s takes %d models besides the base, not %d", m.Name, m.Takes, len(p.Models))
 	}
-	pl := &Plan{measure: m.begin(p), tensors: map[string]Tensor{}, done: map[string]Elementwise{}}
+	pl := &Plan{measure: m.begin(p), tensors: map[string]*planned{}}
 	for _, t := range p.Tensors {
-		pl.tensors[t.Name] = t
+		pl.tensors[t.Name] = &planned{Tensor: t}
 	}
 	return pl, nil
 }
 
 // Tensor returns the second phase for one tensor, measuring it first if need be.
+// Who asks while it is being measured waits; what failed is tried again.
 func (pl *Plan) Tensor(ctx context.Context, name string) (Elementwise, error) {
-	pl.mu.Lock()
-	f, ok := pl.done[name]
-	pl.mu.Unlock()
-	if ok {
-		return f, nil
-	}
 	t, ok := pl.tensors[name]
 	if !ok {
 		return nil, fmt.Errorf("no tensor %s in this merge", name)
 	}
-	f, err := pl.measure(ctx, t)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.apply != nil {
+		return t.apply, nil
+	}
+	f, err := pl.measure(ctx, t.Tensor)
 	if err != nil {
 		return nil, fmt.Errorf("tensor %s: %w", name, err)
 	}
-	pl.mu.Lock()
-	pl.done[name] = f
-	pl.mu.Unlock()
+	t.apply = f
 	return f, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // ram adds what only one model changed as it is, and what several changed as
@@ -50,8 +51,28 @@ func (p *Problem) changedAbove(t Tensor) (float32, error) {
 	return float32(epsilon), nil
 }
 
-// changed says that a delta counts. NaN does, so that it is seen in the result.
-func changed(d, epsilon float32) bool { return !(math.Abs(float64(d)) <= float64(epsilon)) }
+// changed is 1 where a delta counts, |d| > ε, and else 0: numbers of one sign are
+// ordered as their bits are. A NaN lies above ∞ and counts, so that it is seen in
+// the result. There is no branch, which no processor could foresee.
+func changed(d, epsilon float32) uint32 {
+	const sign = 1 << 31
+	return (math.Float32bits(epsilon)&^sign - math.Float32bits(d)&^sign) >> 31
+}
+
+// overlapping is how many elements are counted at a time: they stay in a core's
+// cache while the models pass.
+const overlapping = 1024
+
+// overlap counts, for elements [first, first+len(sharing)) of a block, the models
+// whose delta counts.
+func overlap(sharing []uint32, b *Block, first int, epsilon float32) {
+	clear(sharing)
+	for _, x := range b.Models {
+		for i, d := range x[first:][:len(sharing)] {
+			sharing[i] += changed(d, epsilon)
+		}
+	}
+}
 
 // byOverlap is the second phase of ram and ramplus_tl: unique deltas times the
 // model's factor, shared ones divided by their number.
@@ -60,31 +81,30 @@ func (p *Problem) byOverlap(epsilon float32, factors []float32) Elementwise {
 		if err := p.subtract(b); err != nil {
 			return err
 		}
-		for i, base := range b.Base {
-			sharing := overlap(b, i, epsilon)
-			var sum float32
+		divisors := make([]float32, len(b.Models)+1) // by how many share the element
+		for n := range divisors {
+			divisors[n] = float32(max(1, n))
+		}
+		factor := slices.Repeat([]float32{1}, len(divisors))
+		var counts [overlapping]uint32
+		for first := 0; first < len(b.Base); first += overlapping {
+			sharing := counts[:min(overlapping, len(b.Base)-first)]
+			overlap(sharing, b, first, epsilon)
+			out := b.Out[first:][:len(sharing)]
+			clear(out)
 			for k, x := range b.Models {
-				switch d := x[i]; {
-				case !changed(d, epsilon):
-				case sharing == 1:
-					sum += float32(d * factors[k]) // the conversion forbids fusing
-				default:
-					sum += d / float32(sharing)
+				factor[1] = factors[k]
+				for i, d := range x[first:][:len(sharing)] {
+					n := sharing[i]
+					// What does not count becomes +0, which changes no sum.
+					d = math.Float32frombits(math.Float32bits(d) & -changed(d, epsilon))
+					out[i] += float32(d / divisors[n] * factor[n]) // the conversion forbids fusing
 				}
 			}
-			b.Out[i] = base + sum
+			for i, base := range b.Base[first:][:len(sharing)] {
+				out[i] = base + out[i]
+			}
 		}
 		return nil
 	}
-}
-
-// overlap counts the models whose delta of element i counts.
-func overlap(b *Block, i int, epsilon float32) int {
-	n := 0
-	for _, x := range b.Models {
-		if changed(x[i], epsilon) {
-			n++
-		}
-	}
-	return n
 }

@@ -39,16 +39,18 @@ func ramplusTL() Method {
 				}
 				shared, unique := make([]int64, len(p.Models)), make([]int64, len(p.Models))
 				err = p.together(ctx, t, func(b *Block) error {
-					for i := range b.Base {
-						sharing := overlap(b, i, epsilon)
+					var counts [overlapping]uint32
+					for first := 0; first < len(b.Base); first += overlapping {
+						sharing := counts[:min(overlapping, len(b.Base)-first)]
+						overlap(sharing, b, first, epsilon)
 						for k, x := range b.Models {
-							switch {
-							case !changed(x[i], epsilon):
-							case sharing == 1:
-								unique[k]++
-							default:
-								shared[k]++
+							var all, alone uint32
+							for i, d := range x[first:][:len(sharing)] {
+								c := changed(d, epsilon)
+								all += c
+								alone += c & ((sharing[i] - 2) >> 31) // nobody else: sharing is 1
 							}
+							shared[k], unique[k] = shared[k]+int64(all-alone), unique[k]+int64(alone)
 						}
 					}
 					return nil

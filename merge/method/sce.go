@@ -31,6 +31,7 @@ func sce() Method {
 		Name:       "sce",
 		Summary:    "positions that vary most, models weighted by their size, majority sign",
 		Formula:    "B + Σ{sign δᵢ = s} wᵢδᵢ / Σ{sign δᵢ = s} wᵢ, wᵢ ∝ mean δᵢ², δᵢ at the largest variances",
+		Paper:      "wᵢ ∝ mean δᵢ² also where Σ mean δⱼ² < 1e-6",
 		Source:     "FuseChat (Wan et al. 2024); mergekit 0.1.5",
 		Base:       true,
 		Parameters: []Parameter{{"select_topk", false, "1", "share of the positions with the largest variance that is kept"}},
@@ -155,19 +156,42 @@ func (s *selection) weights(ctx context.Context, p *Problem, t Tensor) ([]float3
 	return weights, nil
 }
 
-// variance writes the variance over the models, position by position.
+// variance writes the variance over the models, position by position: sums in
+// the models' order, in fp64.
 func variance(dst []float32, models [][]float32) {
 	n := float64(len(models))
-	for i := range dst {
-		var sum, squares float64
-		for _, x := range models {
-			sum += float64(x[i])
+	if len(models) == 3 { // the most common by far, in registers
+		x, y, z := models[0][:len(dst)], models[1][:len(dst)], models[2][:len(dst)]
+		for i := range dst {
+			a, b, c := float64(x[i]), float64(y[i]), float64(z[i])
+			mean := (a + b + c) / n
+			a, b, c = a-mean, b-mean, c-mean
+			dst[i] = float32((float64(a*a) + float64(b*b) + float64(c*c)) / n) // the conversions forbid fusing
 		}
-		mean := sum / n
+		return
+	}
+	var mean, squares [1024]float64
+	for first := 0; first < len(dst); first += len(mean) {
+		out := dst[first:min(first+len(mean), len(dst))]
+		mean, squares := mean[:len(out)], squares[:len(out)]
+		clear(mean)
+		clear(squares)
 		for _, x := range models {
-			d := float64(x[i]) - mean
-			squares += float64(d * d) // the conversion forbids fusing
+			for i, v := range x[first:][:len(out)] {
+				mean[i] += float64(v)
+			}
 		}
-		dst[i] = float32(squares / n)
+		for i := range mean {
+			mean[i] /= n
+		}
+		for _, x := range models {
+			for i, v := range x[first:][:len(out)] {
+				d := float64(v) - mean[i]
+				squares[i] += float64(d * d)
+			}
+		}
+		for i, s := range squares {
+			out[i] = float32(s / n)
+		}
 	}
 }

@@ -27,6 +27,7 @@ func ties() Method {
 		Name:       "ties",
 		Summary:    "largest deltas, majority sign, mean of those that agree",
 		Formula:    "B + λ Σ{sign vᵢ = s} vᵢ / Σ{sign vᵢ = s} wᵢ, vᵢ = wᵢ top(δᵢ)",
+		Paper:      "B + λ Σ{sign δ′ᵢ = s} wᵢδ′ᵢ / Σ{sign δ′ᵢ = s} wᵢ, δ′ᵢ = top(δᵢ) of the whole model, s = sign(Σ δ′ᵢ), or where it is 0 the sign of most elements",
 		Source:     "TIES-merging (Yadav et al. 2023); mergekit 0.1.4",
 		Base:       true,
 		Parameters: v.parameters(),

@@ -236,8 +236,9 @@ func (v vectors) combine(p *Problem, t Tensor, thin []thinning, zero float32) (E
 }
 
 // blockElements is how much a measurement reads at a time: a multiple of the
-// block over which sums are taken.
-const blockElements = 64 * kernel.BlockSize
+// block over which sums are taken, few enough that a base, an expert and what is
+// made of them stay in a core's cache.
+const blockElements = 16 * kernel.BlockSize
 
 // deltas delivers a model's delta of one tensor.
 func (p *Problem) deltas(model int, t Tensor) kernel.Source {

@@ -43,12 +43,13 @@ type options struct {
 	out        string
 	tokenizer  string
 	shardSize  int64
+	sparse     int64
 }
 
 func parse(args []string) (options, error) {
 	var o options
 	fs := flag.NewFlagSet("synth", flag.ContinueOnError)
-	preset := fs.String("preset", "tiny", "shape: tiny or 1.1b (TinyLlama's); the flags below change it")
+	preset := fs.String("preset", "tiny", "shape: tiny, 1.1b (TinyLlama's) or 7b (LLaMA-2's); the flags below change it")
 	shape := map[string]*int64{}
 	for _, f := range []struct{ name, what string }{
 		{"hidden", "hidden size"}, {"layers", "decoder layers"}, {"intermediate", "intermediate size"},
@@ -63,13 +64,14 @@ func parse(args []string) (options, error) {
 	fs.Float64Var(&o.deltaScale, "delta-scale", 0.1, "standard deviation of an expert's delta, as a share of the base's 0.02")
 	fs.StringVar(&o.tokenizer, "tokenizer", "", "copy the tokenizer from this folder")
 	fs.Int64Var(&o.shardSize, "shard-size", checkpoint.DefaultShardSize, "most bytes of data in one file")
+	fs.Int64Var(&o.sparse, "sparse", 0, "give values only to every nth block of 524288 elements, and leave holes, which take no disk, elsewhere; in one file (0: all have values)")
 	fs.StringVar(&o.out, "out", "", "folder to write")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
 	var ok bool
 	if o.model, ok = presets[*preset]; !ok {
-		return o, fmt.Errorf("there is no preset %q; use tiny or 1.1b", *preset)
+		return o, fmt.Errorf("there is no preset %q; use tiny, 1.1b or 7b", *preset)
 	}
 	o.model.override(shape)
 	o.model.tied = *tied
@@ -78,6 +80,9 @@ func parse(args []string) (options, error) {
 	}
 	if o.out == "" {
 		return o, errors.New("-out is missing")
+	}
+	if o.sparse < 0 {
+		return o, fmt.Errorf("-sparse %d is negative", o.sparse)
 	}
 	return o, o.model.check()
 }
@@ -101,27 +106,38 @@ func run(ctx context.Context, args []string) error {
 			outputs = append(outputs, checkpoint.Output{Name: t.Name, DType: t.DType, Shape: t.Shape})
 		}
 	}
-	w, err := checkpoint.Create(o.out, outputs, checkpoint.WriterOptions{ShardSize: o.shardSize})
+	if o.sparse > 0 {
+		err = values.writeSparse(ctx, o.out, outputs, o.sparse)
+	} else {
+		err = values.writeWhole(ctx, o.out, outputs, o.shardSize)
+	}
 	if err != nil {
 		return err
-	}
-	var bytes int64
-	for i, s := range w.Shards() {
-		if _, err := w.WriteShard(ctx, i, values.fill); err != nil {
-			return err
-		}
-		for _, t := range s.Tensors {
-			bytes += t.Size()
-		}
 	}
 	if err := o.sidecars(); err != nil {
 		return err
 	}
-	if _, err := w.Finish(); err != nil {
-		return err
+	var bytes int64
+	for _, t := range outputs {
+		bytes += t.Size()
 	}
 	fmt.Printf("%s: %d tensors, %.2f GB in %.1f s\n", o.out, len(outputs), float64(bytes)/1e9, time.Since(start).Seconds())
 	return nil
+}
+
+// writeWhole writes every element, as the merge's own results are written.
+func (s source) writeWhole(ctx context.Context, dir string, outputs []checkpoint.Output, shardSize int64) error {
+	w, err := checkpoint.Create(dir, outputs, checkpoint.WriterOptions{ShardSize: shardSize})
+	if err != nil {
+		return err
+	}
+	for i := range w.Shards() {
+		if _, err := w.WriteShard(ctx, i, s.fill); err != nil {
+			return err
+		}
+	}
+	_, err = w.Finish()
+	return err
 }
 
 // sidecars writes config.json and what goes with it.

@@ -15,6 +15,7 @@ type model struct {
 var presets = map[string]model{
 	"tiny": {hidden: 64, layers: 2, intermediate: 160, vocab: 256, heads: 4, kvHeads: 2},
 	"1.1b": {hidden: 2048, layers: 22, intermediate: 5632, vocab: 32000, heads: 32, kvHeads: 4},
+	"7b":   {hidden: 4096, layers: 32, intermediate: 11008, vocab: 32000, heads: 32, kvHeads: 32},
 }
 
 // override takes the dimensions that were given, by the names of their flags.

@@ -98,19 +98,52 @@ func TestSynth(t *testing.T) {
 
 func TestPresetSize(t *testing.T) {
 	t.Parallel()
-	var params int64
-	for _, o := range presets["1.1b"].tensors(checkpoint.BF16) {
-		params += o.Size() / 2
+	for preset, want := range map[string]int64{"1.1b": 1_100_048_384, "7b": 6_738_415_616} { // TinyLlama's, LLaMA-2's own counts
+		var params int64
+		for _, o := range presets[preset].tensors(checkpoint.BF16) {
+			params += o.Size() / 2
+		}
+		if params != want {
+			t.Errorf("%s has %d parameters", preset, params)
+		}
 	}
-	if params != 1_100_048_384 { // TinyLlama's own count
-		t.Errorf("1.1b has %d parameters", params)
+}
+
+// Of a sparse checkpoint the blocks that have values have those of the whole
+// one, the others are zeros.
+func TestSparse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, args := range []string{
+		"-vocab 20000 -out " + at("whole"),
+		"-vocab 20000 -sparse 2 -out " + at("sparse"),
+		"-base " + at("whole") + " -seed 2 -out " + at("wholeExpert"),
+		"-base " + at("sparse") + " -seed 2 -sparse 2 -out " + at("sparseExpert"),
+	} {
+		if err := run(t.Context(), strings.Fields(args)); err != nil {
+			t.Fatal(args, err)
+		}
+	}
+	for whole, sparse := range map[string]string{"whole": "sparse", "wholeExpert": "sparseExpert"} {
+		for _, name := range []string{"model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"} {
+			want, got := values(t, at(whole), name), values(t, at(sparse), name)
+			for i, x := range want {
+				if i/blockSize%2 == 1 {
+					x = 0
+				}
+				if got[i] != x {
+					t.Fatalf("%s, %s: element %d is %v, not %v", sparse, name, i, got[i], x)
+				}
+			}
+		}
 	}
 }
 
 func TestRefuses(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
-		"", "-preset 8b -out x", "-dtype int8 -out x", "-heads 5 -out x", "-kv-heads 3 -out x", "-hidden -1 -out x", "-base nowhere -out x",
+		"", "-preset 8b -out x", "-dtype int8 -out x", "-sparse -1 -out x", "-heads 5 -out x", "-kv-heads 3 -out x", "-hidden -1 -out x", "-base nowhere -out x",
 	} {
 		if err := run(t.Context(), strings.Fields(args)); err == nil {
 			t.Errorf("%q: no error", args)

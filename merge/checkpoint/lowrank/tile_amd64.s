@@ -1,0 +1,182 @@
+//go:build !purego
+
+// Tiles of 4 × 32 in fp64. DI is what is written, CX what is left.
+
+#include "textflag.h"
+
+// ROW512 adds l[i]·r to the row in a, b, c, d.
+#define ROW512(at, a, b, c, d) \
+	VBROADCASTSD at(SI), Z20; \
+	VFMADD231PD Z16, Z20, a; \
+	VFMADD231PD Z17, Z20, b; \
+	VFMADD231PD Z18, Z20, c; \
+	VFMADD231PD Z19, Z20, d
+
+// func multiplyAVX512(x *Tile, l, r *float64, rank int)
+TEXT ·multiplyAVX512(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), DI
+	MOVQ l+8(FP), SI
+	MOVQ r+16(FP), DX
+	MOVQ rank+24(FP), CX
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	VPXORQ Z12, Z12, Z12
+	VPXORQ Z13, Z13, Z13
+	VPXORQ Z14, Z14, Z14
+	VPXORQ Z15, Z15, Z15
+loop:
+	VMOVUPD 0(DX), Z16
+	VMOVUPD 64(DX), Z17
+	VMOVUPD 128(DX), Z18
+	VMOVUPD 192(DX), Z19
+	ROW512(0, Z0, Z1, Z2, Z3)
+	ROW512(8, Z4, Z5, Z6, Z7)
+	ROW512(16, Z8, Z9, Z10, Z11)
+	ROW512(24, Z12, Z13, Z14, Z15)
+	ADDQ $32, SI
+	ADDQ $256, DX
+	DECQ CX
+	JNZ loop
+	VMOVUPD Z0, 0(DI)
+	VMOVUPD Z1, 64(DI)
+	VMOVUPD Z2, 128(DI)
+	VMOVUPD Z3, 192(DI)
+	VMOVUPD Z4, 256(DI)
+	VMOVUPD Z5, 320(DI)
+	VMOVUPD Z6, 384(DI)
+	VMOVUPD Z7, 448(DI)
+	VMOVUPD Z8, 512(DI)
+	VMOVUPD Z9, 576(DI)
+	VMOVUPD Z10, 640(DI)
+	VMOVUPD Z11, 704(DI)
+	VMOVUPD Z12, 768(DI)
+	VMOVUPD Z13, 832(DI)
+	VMOVUPD Z14, 896(DI)
+	VMOVUPD Z15, 960(DI)
+	VZEROUPPER
+	RET
+
+// ADD512 adds 8 elements of x to dst, both at so many elements from their place.
+#define ADD512(n) \
+	VCVTPS2PD (4*n)(DI), Z0; \
+	VMULPD (8*n)(SI), Z2, Z1; \
+	VADDPD Z1, Z0, Z0; \
+	VMULPD Z3, Z0, Z0; \
+	VCVTPD2PS Z0, Y0; \
+	VMOVUPS Y0, (4*n)(DI)
+
+// func addTileAVX512(dst *float32, x *Tile, stride int64, scale float64, gain *[Rows]float64)
+TEXT ·addTileAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ stride+16(FP), R8
+	VBROADCASTSD scale+24(FP), Z2
+	MOVQ gain+32(FP), DX
+	MOVQ $4, CX
+rows:
+	VBROADCASTSD (DX), Z3
+	ADD512(0)
+	ADD512(8)
+	ADD512(16)
+	ADD512(24)
+	ADDQ $256, SI
+	LEAQ (DI)(R8*4), DI
+	ADDQ $8, DX
+	DECQ CX
+	JNZ rows
+	VZEROUPPER
+	RET
+
+// ROW256 is the same for 8 columns.
+#define ROW256(at, a, b) \
+	VBROADCASTSD at(SI), Y10; \
+	VFMADD231PD Y8, Y10, a; \
+	VFMADD231PD Y9, Y10, b
+
+// func multiplyAVX2(x *Tile, l, r *float64, rank int)
+TEXT ·multiplyAVX2(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), DI
+	MOVQ r+16(FP), R8
+	MOVQ $4, R9 // times 8 columns
+columns:
+	MOVQ l+8(FP), SI
+	MOVQ R8, DX
+	MOVQ rank+24(FP), CX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+loop:
+	VMOVUPD (DX), Y8
+	VMOVUPD 32(DX), Y9
+	ROW256(0, Y0, Y1)
+	ROW256(8, Y2, Y3)
+	ROW256(16, Y4, Y5)
+	ROW256(24, Y6, Y7)
+	ADDQ $32, SI
+	ADDQ $256, DX
+	DECQ CX
+	JNZ loop
+	VMOVUPD Y0, 0(DI)
+	VMOVUPD Y1, 32(DI)
+	VMOVUPD Y2, 256(DI)
+	VMOVUPD Y3, 288(DI)
+	VMOVUPD Y4, 512(DI)
+	VMOVUPD Y5, 544(DI)
+	VMOVUPD Y6, 768(DI)
+	VMOVUPD Y7, 800(DI)
+	ADDQ $64, R8
+	ADDQ $64, DI
+	DECQ R9
+	JNZ columns
+	VZEROUPPER
+	RET
+
+// ADD256 is ADD512 of 4 elements.
+#define ADD256(n) \
+	VCVTPS2PD (4*n)(DI), Y0; \
+	VMULPD (8*n)(SI), Y2, Y1; \
+	VADDPD Y1, Y0, Y0; \
+	VMULPD Y3, Y0, Y0; \
+	VCVTPD2PSY Y0, X0; \
+	VMOVUPS X0, (4*n)(DI)
+
+// func addTileAVX2(dst *float32, x *Tile, stride int64, scale float64, gain *[Rows]float64)
+TEXT ·addTileAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ stride+16(FP), R8
+	VBROADCASTSD scale+24(FP), Y2
+	MOVQ gain+32(FP), DX
+	MOVQ $4, CX
+rows:
+	VBROADCASTSD (DX), Y3
+	ADD256(0)
+	ADD256(4)
+	ADD256(8)
+	ADD256(12)
+	ADD256(16)
+	ADD256(20)
+	ADD256(24)
+	ADD256(28)
+	ADDQ $256, SI
+	LEAQ (DI)(R8*4), DI
+	ADDQ $8, DX
+	DECQ CX
+	JNZ rows
+	VZEROUPPER
+	RET
