@@ -44,9 +44,10 @@ func (s *resolver) model(ctx context.Context, ref configs.ModelRef) (LockedModel
 		return LockedModel{}, nil, err
 	}
 	m := LockedModel{Name: ref.Repo, Repo: ref.Repo, Asked: ref.Revision, SHA: info.SHA, found: revision, License: info.License, parent: parentLicense(info)}
+	from := s.repository(m)
 	var tensors []checkpoint.Tensor
 	err = together(ctx, func(ctx context.Context) (err error) {
-		tensors, err = s.files(ctx, ref, s.repository(m), &m)
+		tensors, err = s.files(ctx, ref, from, &m)
 		return err
 	}, func(ctx context.Context) (err error) {
 		if s.descent {
