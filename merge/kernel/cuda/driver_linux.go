@@ -12,7 +12,10 @@ import (
 func open(library string) (*driver, error) {
 	lib, err := purego.Dlopen(library, purego.RTLD_NOW|purego.RTLD_LOCAL)
 	if err != nil {
-		return nil, fmt.Errorf("%w: NVIDIA's driver is not here (%w); install it, or give the container the GPU (docker run --gpus all)", ErrNone, err)
+		if err.Error() != "" { // the system keeps its message for each thread, and it can be gone
+			err = fmt.Errorf(" (%w)", err)
+		}
+		return nil, fmt.Errorf("%w: NVIDIA's driver is not here: %s cannot be opened%w; install it, or give the container the GPU (docker run --gpus all)", ErrNone, library, err)
 	}
 	d := new(driver)
 	for _, s := range d.symbols() {
