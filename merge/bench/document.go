@@ -49,7 +49,7 @@ func (s *speedReport) document(w io.Writer) {
 
 	fmt.Fprint(w, `
 ### Against a copy
-**GB moved** are the weights that a merge must read, once, and write. A **copy** of the same bytes is `+"`cp --reflink=never`"+` of one model and read(2) of the others, right after the merge; **and sync** adds an fsync, which mergebot's time contains. For mergekit the fsync is added.
+**GB moved** are the weights that a merge must read, once, and write. A **copy** of the same bytes is `+"`cp --reflink=never`"+` of one model and read(2) of the others, both from a disk at rest, every other round the copy first; **and sync** adds an fsync, which mergebot's time contains. For mergekit the fsync is added.
 mergebot first reads the models for their SHA-256, which the result's lock and card name; DPPA's methods then measure the deltas: the last columns are the seconds of these steps.
 
 `)

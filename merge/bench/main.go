@@ -44,7 +44,8 @@ type options struct {
 	mergebot, mergekit, flags         string
 	experts, rounds, threads          int
 	memory, json                      bool
-	counts                            []int // of experts, for memory
+	rest                              time.Duration // of the disk before a turn
+	counts                            []int         // of experts, for memory
 }
 
 func parse(args []string, log io.Writer) (options, error) {
@@ -55,6 +56,7 @@ func parse(args []string, log io.Writer) (options, error) {
 	fs.StringVar(&o.shape, "shape", "", `flags of merge/checkpoint/synth that say what models to make (default "-preset 1.1b", with -memory "-preset 7b -sparse 8")`)
 	fs.IntVar(&o.experts, "experts", 3, "how many experts are merged")
 	fs.IntVar(&o.rounds, "rounds", 3, "rounds of each recipe")
+	fs.DurationVar(&o.rest, "rest", rest, "how long the disk rests before each turn")
 	fs.IntVar(&o.threads, "threads", runtime.NumCPU(), "threads of either program")
 	fs.StringVar(&o.recipes, "recipes", "", "recipes to time, with commas between (default: all)")
 	fs.StringVar(&o.mergebot, "mergebot", "bin/mergebot", "the program")
@@ -133,6 +135,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	s := setting{Date: time.Now().UTC(), Command: described(args), Machine: thisMachine(), Threads: o.threads, Shape: o.shape}
 	b := &bench{
 		rounds: o.rounds,
+		rest:   o.rest,
 		tools:  tools{mergebot: o.mergebot, mergekit: o.mergekit, flags: strings.Fields(o.flags), threads: o.threads},
 		note:   func(format string, args ...any) { fmt.Fprintf(log, format+"\n", args...) },
 	}

@@ -73,3 +73,13 @@ func load() float64 {
 
 // forget drops a file, all of it on the disk, from the page cache.
 func forget(f *os.File) error { return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }
+
+// quiet waits until all that dir's file system holds is on the disk.
+func quiet(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	return unix.Syncfs(int(f.Fd()))
+}

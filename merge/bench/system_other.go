@@ -20,3 +20,5 @@ func processor() string { return "" }
 func load() float64 { return 0 }
 
 func forget(*os.File) error { return errors.ErrUnsupported }
+
+func quiet(string) error { return nil }

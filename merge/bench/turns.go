@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // timing is one recipe's figures.
@@ -30,11 +31,20 @@ type bench struct {
 	models
 	tools  tools
 	rounds int
+	rest   time.Duration
 	note   func(format string, args ...any)
 }
 
-// turns times a recipe: mergebot, mergekit, a copy, and again. Each begins with
-// all it reads in the page cache and nothing left to be written.
+// rest is how long a disk is left alone before a turn, when nothing is left to
+// be written. A file system may tell its disk of the blocks that a deleted
+// result had only seconds later (ext4 mounted with discard: at the journal's
+// commit), and whoever runs then waits for that: a merge after a copy's deletion
+// took half as long again.
+const rest = 6 * time.Second
+
+// turns times a recipe: mergebot, mergekit, a copy, and again, every other round
+// the copy first. Each begins with all it reads in the page cache, nothing left
+// to be written and a disk at rest.
 func (b *bench) turns(ctx context.Context, r recipe) (timing, error) {
 	t := timing{Recipe: r.name, Text: r.text(b.models), Moved: r.moved(b.models)}
 	name := "recipe-" + r.name + ".yaml"
@@ -44,9 +54,26 @@ func (b *bench) turns(ctx context.Context, r recipe) (timing, error) {
 	ours, theirs := filepath.Join(b.dir, "out-mergebot"), filepath.Join(b.dir, "out-mergekit")
 	clean := func() error { return errors.Join(os.RemoveAll(ours), os.RemoveAll(theirs)) }
 	defer func() { _ = clean() }()
+	copied := func(round int) error {
+		if err := clean(); err != nil {
+			return err
+		}
+		c, err := b.turn(ctx, r, ours, func() (cost, error) { return b.copying(ctx, r, ours) })
+		if err != nil {
+			return err
+		}
+		t.Copies = append(t.Copies, c)
+		b.note("%-16s round %d  copy     %s", r.name, round+1, c)
+		return clean()
+	}
 	for round := range b.rounds {
 		if err := clean(); err != nil {
 			return t, err
+		}
+		if round%2 == 1 {
+			if err := copied(round); err != nil {
+				return t, err
+			}
 		}
 		c, err := b.turn(ctx, r, ours, func() (cost, error) { return b.tools.ours(ctx, b.dir, name, ours) })
 		if err != nil {
@@ -58,36 +85,50 @@ func (b *bench) turns(ctx context.Context, r recipe) (timing, error) {
 			return t, err
 		}
 		if b.tools.mergekit != "" && !r.alone {
-			c, err := b.turn(ctx, r, theirs, func() (cost, error) { return b.tools.theirs(ctx, b.dir, name, theirs) })
-			if err != nil {
+			if err := b.against(ctx, &t, r, round, name, ours, theirs); err != nil {
 				return t, err
 			}
-			t.Theirs = append(t.Theirs, c)
-			b.note("%-16s round %d  mergekit %s", r.name, round+1, c)
-			if round == 0 {
-				d, err := compare(filepath.Join(b.dir, "base"), ours, theirs, r.random)
-				if err != nil {
-					return t, err
-				}
-				t.Difference = &d
-				b.note("%-16s results: %s", r.name, d)
+		}
+		if round%2 == 0 {
+			if err := copied(round); err != nil {
+				return t, err
 			}
 		}
-		if err := clean(); err != nil {
-			return t, err
-		}
-		if c, err = b.turn(ctx, r, ours, func() (cost, error) { return b.copying(ctx, r, ours) }); err != nil {
-			return t, err
-		}
-		t.Copies = append(t.Copies, c)
-		b.note("%-16s round %d  copy     %s", r.name, round+1, c)
 	}
 	return t, nil
 }
 
-// turn warms the cache, has something run and brings what it wrote to out to
+// against times mergekit, and in the first round compares what both wrote.
+func (b *bench) against(ctx context.Context, t *timing, r recipe, round int, name, ours, theirs string) error {
+	c, err := b.turn(ctx, r, theirs, func() (cost, error) { return b.tools.theirs(ctx, b.dir, name, theirs) })
+	if err != nil {
+		return err
+	}
+	t.Theirs = append(t.Theirs, c)
+	b.note("%-16s round %d  mergekit %s", r.name, round+1, c)
+	if round > 0 {
+		return nil
+	}
+	d, err := compare(filepath.Join(b.dir, "base"), ours, theirs, r.random)
+	if err != nil {
+		return err
+	}
+	t.Difference = &d
+	b.note("%-16s results: %s", r.name, d)
+	return nil
+}
+
+// turn lets the disk come to rest, warms the cache, has something run and brings what it wrote to out to
 // the disk.
 func (b *bench) turn(ctx context.Context, r recipe, out string, run func() (cost, error)) (cost, error) {
+	if err := quiet(b.dir); err != nil {
+		return cost{}, err
+	}
+	select {
+	case <-time.After(b.rest):
+	case <-ctx.Done():
+		return cost{}, ctx.Err()
+	}
 	var dirs []string
 	for _, d := range r.reads(b.models) {
 		dirs = append(dirs, filepath.Join(b.dir, d))

@@ -31,7 +31,10 @@ func createFile(path string, fill func(w io.Writer) error) (err error) {
 			err = spaceError(err)
 		}
 	}()
-	if err := fill(f); err != nil {
+	w := flushBeside(f)
+	err = fill(w)
+	w.end()
+	if err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {

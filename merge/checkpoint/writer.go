@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -94,9 +93,11 @@ func (w *Writer) WriteShard(ctx context.Context, i int, fill func(t Output, put 
 	if isDone {
 		return done.SHA256, nil
 	}
-	hash := sha256.New()
+	var sum string
 	err := createFile(filepath.Join(w.dir, s.File), func(f io.Writer) error {
-		out := both{f, hash}
+		hash := hashBeside()
+		defer func() { sum = hex.EncodeToString(hash.end()) }()
+		out := io.MultiWriter(hash, f)
 		if _, err := out.Write(s.header); err != nil {
 			return err
 		}
@@ -110,7 +111,6 @@ func (w *Writer) WriteShard(ctx context.Context, i int, fill func(t Output, put 
 	if err != nil {
 		return "", fmt.Errorf("write %s: %w", s.File, err)
 	}
-	sum := hex.EncodeToString(hash.Sum(nil))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.shards[i].Done = true
@@ -119,19 +119,6 @@ func (w *Writer) WriteShard(ctx context.Context, i int, fill func(t Output, put 
 		return "", fmt.Errorf("write %s: remember it: %w", s.File, err)
 	}
 	return sum, nil
-}
-
-// both writes to two places at once: a disk and a hash take about as long.
-type both struct{ file, hash io.Writer }
-
-func (b both) Write(p []byte) (int, error) {
-	hashed := make(chan error, 1)
-	go func() {
-		_, err := b.hash.Write(p)
-		hashed <- err
-	}()
-	n, err := b.file.Write(p)
-	return n, errors.Join(err, <-hashed)
 }
 
 func writeTensor(ctx context.Context, out io.Writer, t Output, fill func(Output, func([]byte) error) error) error {
