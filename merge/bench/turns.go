@@ -118,8 +118,8 @@ func (b *bench) against(ctx context.Context, t *timing, r recipe, round int, nam
 	return nil
 }
 
-// turn lets the disk come to rest, warms the cache, has something run and brings what it wrote to out to
-// the disk.
+// turn lets the disk come to rest, warms the cache, has something run and brings
+// what it wrote to out to the disk.
 func (b *bench) turn(ctx context.Context, r recipe, out string, run func() (cost, error)) (cost, error) {
 	if err := quiet(b.dir); err != nil {
 		return cost{}, err

@@ -4,7 +4,7 @@ import "os"
 
 // flushing writes to a file whose bytes begin their way to the disk while more
 // are computed: left to itself, a system with much memory keeps gigabytes until
-// the sync at the end, which then takes as long as the merge.
+// the sync at the end (2.2 GB: 0.6 s after 2.1 s of merging).
 type flushing struct {
 	file    *os.File
 	written int64
