@@ -33,7 +33,6 @@ type measurer struct {
 	rule    dppa.Rule
 	pruning Pruning
 	out     *Measurement
-	tails   []*kernel.Tail // of linears, between the passes
 
 	progress    func(done, total int64)
 	mu          sync.Mutex
@@ -117,20 +116,16 @@ func (s *measurer) pruned(t TensorMeasurement) bool {
 	return true
 }
 
-// tensorOf is the tensor of the measurement i.
-func (s *measurer) tensorOf(i int) *tensor {
-	return &s.layout.tensors[s.layout.index[s.out.Tensors[i].Name]]
-}
-
 // each runs f on the tensors that want it, several at once, large ones first.
-func (s *measurer) each(ctx context.Context, want func(i int) bool, f func(ctx context.Context, i int, t *tensor) error) error {
+func (s *measurer) each(ctx context.Context, want func(TensorMeasurement) bool, f func(ctx context.Context, i int, t *tensor) error) error {
 	var order []int
-	for i := range s.out.Tensors {
-		if want(i) {
+	for i, t := range s.out.Tensors {
+		if want(t) {
 			order = append(order, i)
 		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(s.tensorOf(b).count, s.tensorOf(a).count) })
+	at := func(i int) *tensor { return &s.layout.tensors[s.layout.index[s.out.Tensors[i].Name]] }
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(at(b).count, at(a).count) })
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, s.dev.Lanes()))
 	for _, i := range order {
@@ -138,7 +133,7 @@ func (s *measurer) each(ctx context.Context, want func(i int) bool, f func(ctx c
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			t := s.tensorOf(i)
+			t := at(i)
 			s.prefetch(t)
 			defer s.release(t)
 			if err := f(ctx, i, t); err != nil {
@@ -152,23 +147,10 @@ func (s *measurer) each(ctx context.Context, want func(i int) bool, f func(ctx c
 
 // statistics is the first pass, over every tensor.
 func (s *measurer) statistics(ctx context.Context) error {
-	if s.needsOutliers() {
-		if err := s.guessTails(ctx); err != nil {
-			return err
-		}
-	}
-	all := func(int) bool { return true }
+	all := func(TensorMeasurement) bool { return true }
 	err := s.each(ctx, all, func(ctx context.Context, i int, t *tensor) error {
 		st := &s.out.Tensors[i].Stats
-		err := s.keys(t).Blocks(ctx, func(_ int64, d []float32) error {
-			if s.tails != nil && s.tails[i] != nil {
-				if err := s.tails[i].Add(s.dev, d); err != nil {
-					return err
-				}
-			}
-			return s.dev.Stats(st, d)
-		})
-		if err != nil {
+		if err := s.keys(t).Blocks(ctx, func(_ int64, d []float32) error { return s.dev.Stats(st, d) }); err != nil {
 			return err
 		}
 		if st.NonFinite > 0 {
@@ -193,7 +175,7 @@ func (s *measurer) statistics(ctx context.Context) error {
 	return nil
 }
 
-// rates are known without another pass, but of linears whose tails were guessed wrong.
+// rates is the second pass, over the linears, where rates depend on outliers.
 func (s *measurer) rates(ctx context.Context) error {
 	if s.needsOutliers() {
 		if err := s.outliers(ctx); err != nil {
@@ -207,6 +189,46 @@ func (s *measurer) rates(ctx context.Context) error {
 		s.rateLayers()
 	default:
 		s.ratePlain(func(t TensorMeasurement) bool { return true })
+	}
+	return nil
+}
+
+func (s *measurer) outliers(ctx context.Context) error {
+	var sum, count float64
+	for _, t := range s.out.Tensors {
+		if t.Kind == dppa.LinearKind {
+			sum += t.Stats.SumAbs
+			count += float64(t.Stats.Count)
+		}
+	}
+	overall := sum / max(count, 1)
+	found := make([][]kernel.Outliers, len(s.out.Tensors))
+	linears := func(t TensorMeasurement) bool { return t.Kind == dppa.LinearKind }
+	err := s.each(ctx, linears, func(ctx context.Context, i int, t *tensor) error {
+		m := &s.out.Tensors[i]
+		unit, layer := m.Stats.MeanAbs(), s.out.Layers[m.Layer].MeanAbs
+		if s.pruning.Mean == "model" && s.pruning.Kind == PruneDP {
+			unit, layer = overall, overall
+		}
+		above := []float64{s.rule.LinearFactor * unit, s.rule.LayerFactor * layer}
+		found[i] = make([]kernel.Outliers, 2)
+		return s.keys(t).Blocks(ctx, func(_ int64, d []float32) error { return s.dev.Outliers(found[i], d, above) })
+	})
+	if err != nil {
+		return err
+	}
+	for i := range s.out.Tensors {
+		if t := &s.out.Tensors[i]; found[i] != nil {
+			t.Outliers = &found[i][0]
+			t.Significance = s.rule.Significance(t.Outliers.Count, t.Outliers.SumAbs, t.Stats.Count)
+			l := &s.out.Layers[t.Layer]
+			l.Outliers.Count += found[i][1].Count
+			l.Outliers.SumAbs += found[i][1].SumAbs
+		}
+	}
+	for i := range s.out.Layers {
+		l := &s.out.Layers[i]
+		l.Significance = s.rule.Significance(l.Outliers.Count, l.Outliers.SumAbs, l.Count)
 	}
 	return nil
 }
@@ -294,7 +316,7 @@ func (s *measurer) cuts(ctx context.Context) error {
 	if s.pruning.Kind == PruneDARE || s.pruning.Kind == PruneNone {
 		return nil
 	}
-	return s.each(ctx, func(i int) bool { return s.pruned(s.out.Tensors[i]) }, func(ctx context.Context, i int, t *tensor) error {
+	return s.each(ctx, s.pruned, func(ctx context.Context, i int, t *tensor) error {
 		m := &s.out.Tensors[i]
 		ranks := make([]int64, len(m.Rates))
 		for j, rate := range m.Rates {
